@@ -1,0 +1,98 @@
+// One fully specified trial, and the experiment file that makes many. Product section 3. Fields, defaults, ranges
+// and help stand once, in config/schema.cpp; reading, --set, describe, the docs, canonical text and hash follow.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/plugin.h"
+
+namespace stamp {
+
+struct ModelSpec {
+  std::string path;  // GGUF file, HF or diffusers folder; absolute after reading
+  std::string name;  // shown in tables; default: the file's stem
+};
+
+struct DataSpec {
+  std::string text = "wikitext2-test";
+  std::int64_t context = 2048;  // tokens of one window
+  std::int64_t windows = 0;     // 0 = all
+  std::string bos = "start";    // start | each_window
+};
+
+struct CalibrationSpec {
+  std::string text = "wikitext2-train";
+  std::int64_t context = 2048;
+  std::int64_t samples = 16;
+  std::string select = "random";  // random | head: the first windows
+  std::uint64_t seed = 0;
+};
+
+struct WeightSpec {
+  std::string quantizer = "rtn";
+  double bits = 4;
+  std::string granularity = "channel";  // channel | group
+  std::int64_t group_size = 128;
+  bool symmetric = true;
+  bool clip_search = true;
+};
+
+struct ActivationSpec {
+  double bits = 4;
+  std::string granularity = "token";  // token | group
+  std::int64_t group_size = 64;
+  bool symmetric = false;
+  double clip = 1.0;
+};
+
+struct CacheSpec {
+  double bits = 4;
+  std::string granularity = "head";  // head | token
+  bool symmetric = false;
+  double clip = 1.0;
+  bool transformed = true;  // option A of specification methods 12.4; false = B
+};
+
+struct SequenceSpec {
+  std::string transform = "haar";
+  std::int64_t skip_first = 1;
+  Json options = Json::object();  // the transform's own: levels, ...
+};
+
+struct AllocationSpec {
+  std::string kind = "two_level";
+  Json options = Json::object();  // high_bits, high_tokens, pick, average_bits, ...
+};
+
+struct QuantizationSpec {
+  std::string method = "rtn";
+  Json method_options = Json::object();  // written as quantization.<method>: {...}
+  WeightSpec weights;
+  ActivationSpec activations;
+  CacheSpec kv_cache;
+  SequenceSpec sequence;
+  AllocationSpec allocation;
+};
+
+struct TrialSpec {
+  std::int64_t schema = 1;
+  ModelSpec model;
+  DataSpec data;
+  CalibrationSpec calibration;
+  QuantizationSpec quantization;
+  std::vector<std::string> evaluate{"perplexity", "slot_error"};
+  std::int64_t repeat = 0;  // index of a repeat; seeds derive from it
+};
+
+// Complete and canonical: every field in schema order, defaults filled in, inactive plugin options dropped, settings
+// that cannot matter normalised away (see docs/experiment-file.md). model.path and text paths enter as written names
+// plus digests elsewhere, so that an id does not depend on where files lie: `model.name` and the text names are hashed.
+Json canonical(const TrialSpec& spec, const Catalog& catalog);
+std::string trial_id(const TrialSpec& spec, const Catalog& catalog);  // first 12 hex digits of SHA-256
+TrialSpec trial_from_json(const Json& json, const Catalog& catalog);  // inverse of canonical (path kept beside)
+
+}  // namespace stamp

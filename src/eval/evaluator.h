@@ -1,0 +1,31 @@
+// A metric computed from the pass over the work items. info() is torch-free and stands in the header of each metric;
+// the worker also calls make(). Adding one: header, source, one line in eval/register.h.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/plugin.h"
+
+namespace stamp {
+
+struct WorkItem;
+struct Outputs;
+struct Metric;
+struct SlotResult;
+
+struct EvaluatorContext {
+  std::string protocol;      // of the workload
+  std::string items = "windows";  // what one work item is called
+};
+
+class Evaluator {
+ public:
+  virtual ~Evaluator() = default;
+  virtual bool needs_slot_statistics() const { return false; }
+  virtual void observe(const WorkItem& item, const Outputs& outputs) = 0;
+  // `slots` is empty unless needs_slot_statistics(). NaN or infinite results are TrialErrors ("nan_metric").
+  virtual std::vector<Metric> finish(const std::vector<SlotResult>& slots) = 0;
+};
+
+}  // namespace stamp

@@ -1,0 +1,16 @@
+// The list of methods: one line each, and one include. The light program reads info() of each; the worker also make().
+#pragma once
+#include "methods/quarot.h"
+#include "methods/rtn.h"
+#include "methods/smoothquant.h"
+
+namespace stamp {
+
+template <class Visitor>
+void for_each_method(Visitor&& visit) {
+  visit.template operator()<Rtn>();
+  visit.template operator()<SmoothQuant>();
+  visit.template operator()<QuaRot>();
+}
+
+}  // namespace stamp

@@ -1,0 +1,28 @@
+// SmoothQuant: per-channel scales move outliers from activations into weights. Specification methods 5.
+#pragma once
+#include "methods/method.h"
+
+namespace stamp {
+
+struct SmoothQuant {
+  static PluginInfo info() {
+    PluginInfo i;
+    i.name = "smoothquant";
+    i.summary = "per-channel scaling of norm-fed inputs, folded into norms and weights";
+    i.source = "SmoothQuant (Xiao et al. 2023), eq. 4; specification methods 5";
+    i.cost = "none online (folded)";
+    i.needs_calibration = true;
+    OptionInfo alpha;
+    alpha.name = "alpha";
+    alpha.type = OptionInfo::Type::real;
+    alpha.fallback = 0.5;
+    alpha.min = 0.0;
+    alpha.max = 1.0;
+    alpha.help = "migration strength: 0 leaves all to the activations, 1 moves all into the weights";
+    i.options = {alpha};
+    return i;
+  }
+  static std::unique_ptr<Method> make();
+};
+
+}  // namespace stamp

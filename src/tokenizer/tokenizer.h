@@ -1,0 +1,30 @@
+// Text to token ids and back. Specification: models 4.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/checkpoint.h"
+
+namespace stamp {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  // Ids of UTF-8 `text`. `special`: prepend what the tokenizer prepends by default (BOS of Llama).
+  // Invalid UTF-8 is replaced by U+FFFD, never refused.
+  virtual std::vector<std::int32_t> encode(std::string_view text, bool special) const = 0;
+  virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
+  virtual std::int64_t vocabulary() const = 0;
+  virtual std::int64_t bos() const = 0;       // -1 when there is none
+  virtual bool prepends_bos() const = 0;
+  virtual std::string kind() const = 0;       // "byte-level BPE (smollm)"
+  virtual std::string digest() const = 0;     // SHA-256 of vocabulary, merges and settings
+};
+
+// DataError: no tokenizer in the checkpoint, unknown pre-tokenizer or model.
+std::unique_ptr<Tokenizer> open_tokenizer(const Checkpoint& checkpoint);
+
+}  // namespace stamp

@@ -1,0 +1,57 @@
+// Orthonormal transforms along the sequence: T = L X, X tokens x features. Paper section 3; specification methods 2.3.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/matrix.h"
+#include "base/plugin.h"
+
+namespace stamp {
+
+class SequenceTransform {
+ public:
+  virtual ~SequenceTransform() = default;
+  virtual std::int64_t tokens() const = 0;  // s
+  // In place on x (tokens() rows, any number of columns); rows come out low frequency first. One thread unless
+  // `whole()`; thread-safe. `scratch` holds scratch_floats(x.cols) floats.
+  virtual void forward(MatrixView x, float* scratch) const = 0;
+  virtual void inverse(MatrixView x, float* scratch) const = 0;
+  virtual std::size_t scratch_floats(std::int64_t columns) const = 0;
+  // True: the transform wants all columns at once and threads itself (a dense product). False: the driver
+  // splits columns into tiles that stay in the cache, one thread each.
+  virtual bool whole() const { return false; }
+  virtual bool is_identity() const { return false; }
+  // Slow obvious twin: the dense matrix, s x s row-major, in double, built from the defining formula and never
+  // from forward().
+  virtual std::vector<double> matrix() const = 0;
+};
+
+// What a factory gets. `options` are complete (base/plugin.h). `basis` is the calibrated s x s basis (rows = basis
+// vectors, for klt), null for the others; `gemm` is used by dense transforms.
+struct SequenceTransformRequest {
+  std::int64_t tokens = 0;       // s, without the skipped ones
+  std::int64_t high_tokens = 0;  // k, for `levels: auto`
+  std::int64_t grid_height = 0, grid_width = 0;  // images; 0 = a plain sequence
+  Json options = Json::object();
+  std::shared_ptr<const std::vector<float>> basis;
+  Gemm gemm = plain_gemm;
+};
+
+struct SequenceTransformPlugin {
+  PluginInfo info;
+  std::unique_ptr<SequenceTransform> (*make)(const SequenceTransformRequest&);
+};
+const std::vector<SequenceTransformPlugin>& sequence_transforms();  // transforms/register.cpp: one line each
+// TrialError when the name is unknown or the request is refused.
+std::unique_ptr<SequenceTransform> make_sequence_transform(const std::string& name, const SequenceTransformRequest&);
+
+// L = diag(I_skip, inner): the first tokens pass untouched and stay the first rows (specification methods 2.7).
+std::unique_ptr<SequenceTransform> skip_first(std::int64_t skip, std::unique_ptr<SequenceTransform> inner);
+
+// Threaded drivers over column tiles.
+void transform_forward(const SequenceTransform& l, MatrixView x);
+void transform_inverse(const SequenceTransform& l, MatrixView x);
+
+}  // namespace stamp
