@@ -39,6 +39,7 @@ struct WeightSpec {
   std::int64_t group_size = 128;
   bool symmetric = true;
   bool clip_search = true;
+  Json options = Json::object();  // the quantizer's own
 };
 
 struct ActivationSpec {
