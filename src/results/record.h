@@ -23,12 +23,32 @@ struct Metric {
   bool lower_is_better = true;
 };
 
+// Row vectors of a slot in at most 64 bands: rows [edges[i], edges[i + 1]), the first 16 alone, then ever wider ones.
+// Every value is a mean over the rows of the band and over the samples.
+struct RowBands {
+  std::vector<std::int64_t> edges;
+  std::vector<double> energy;  // ||t_i||^2
+  std::vector<double> error;   // ||Q(t_i) - t_i||^2
+  std::vector<double> bits;
+};
+// Bounds of the bands of `tokens` rows; `high_tokens` is always one of them.
+std::vector<std::int64_t> band_edges(std::int64_t tokens, std::int64_t high_tokens);
+
 struct SlotResult {
   std::string name;
   std::string kind;       // "linear input", "key cache", "value cache"
-  SlotStatistics sums;
+  SlotStatistics sums;    // after reading a record the row vectors are empty: see the next three
   std::string theorem;    // "" where Theorem 1's conditions hold, else why they do not
   std::int64_t high_tokens = 0;
+  std::optional<RowBands> bands;           // of a record that was read
+  std::optional<double> average_bits;      // of a record that was read
+  std::optional<double> energy_share;      // of the first high_tokens rows; of a record that was read
+
+  // Exact where the row vectors are at hand, as written otherwise.
+  std::optional<double> bits() const;
+  std::optional<double> share() const;
+  std::optional<RowBands> rows() const;
+  double ratio() const { return sums.b1 > 0 ? sums.error / sums.b1 : 0; }  // pooled error / B1
 };
 
 struct Failure {
@@ -62,6 +82,12 @@ struct Record {
 // Row vectors of slots are summarised (see docs/records.md); sums, bounds and ratios are kept in full. Non-finite numbers
 // are written as the strings "nan", "inf", "-inf". record_from_json(to_json(r)) keeps everything that is written.
 Json to_json(const Record& record);
-Record record_from_json(const Json& json);
+Record record_from_json(const Json& json);  // DataError: not a record, another schema, a value of the wrong type
+
+// A number as it stands in records, plans and exports.
+Json json_number(double value);
+double number_from_json(const Json& json);  // std::invalid_argument for anything else
+
+const Metric* find_metric(const Record& record, const std::string& name);  // null when there is none
 
 }  // namespace stamp

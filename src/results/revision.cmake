@@ -1,0 +1,25 @@
+# Writes OUTPUT with the revision of SOURCE; touches it only when something changed, so that a build without a new
+# commit recompiles nothing. Only what ends up in the programs counts as dirty: a changed document does not.
+set(revision unknown)
+set(dirty false)
+find_package(Git QUIET)
+if(GIT_FOUND)
+  execute_process(COMMAND ${GIT_EXECUTABLE} -C ${SOURCE} rev-parse HEAD
+    OUTPUT_VARIABLE head OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
+  if(NOT failed)
+    set(revision ${head})
+    execute_process(COMMAND ${GIT_EXECUTABLE} --no-optional-locks -C ${SOURCE} status --porcelain -- src cmake CMakeLists.txt
+      OUTPUT_VARIABLE changes OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    if(changes)
+      set(dirty true)
+    endif()
+  endif()
+endif()
+set(text "#include \"results/revision.h\"\n\nnamespace stamp {\nstd::string build_revision() { return \"${revision}\"; }\nbool build_dirty() { return ${dirty}; }\n}  // namespace stamp\n")
+set(old "")
+if(EXISTS ${OUTPUT})
+  file(READ ${OUTPUT} old)
+endif()
+if(NOT text STREQUAL old)
+  file(WRITE ${OUTPUT} "${text}")
+endif()
