@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/files.h"
 #include "config/schema.h"
 #include "config/spec.h"
 

@@ -1,0 +1,18 @@
+// Inside config/: settings and assignments become a typed trial.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "config/experiment.h"
+
+namespace stamp {
+
+// Relative to the file that holds it; --set is relative to the working folder. ${NAME} is replaced; a path with an unset
+// variable stays as written: the plan then says that the model is missing, and the file stays usable elsewhere.
+std::string resolve_path(const std::string& written, const Place& place);
+
+// Defaults, settings, assignments, in this order. Adds a fault for an option that its active plugin does not allow.
+TrialSpec build_trial(const Schema& schema, const Assignments& settings, const Assignments& assignments,
+                      std::vector<std::string>& faults);
+
+}  // namespace stamp

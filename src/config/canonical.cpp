@@ -1,0 +1,179 @@
+// Canonical text, trial ids and their inverse. The rules are in docs/experiment-file.md, section "Trial ids".
+#include <algorithm>
+#include <filesystem>
+
+#include "base/sha256.h"
+#include "base/text.h"
+#include "config/schema.h"
+
+namespace stamp {
+namespace {
+
+Json* section_at(Json& root, const std::string& path, std::string& leaf) {
+  Json* at = &root;
+  const std::vector<std::string> parts = split(path, '.');
+  for (std::size_t i = 0; i + 1 < parts.size(); ++i) at = &(*at)[parts[i]];
+  leaf = parts.back();
+  return at;
+}
+
+// A known text keeps its name; of a path only the file's name counts, so that an id does not depend on where it lies.
+// The record holds the text's digest beside.
+Json canonical_value(const Field& field, const Json& value) {
+  if (field.type == Field::Type::text_source) {
+    const std::string text = value.get<std::string>();
+    const bool known = std::find(field.choices.begin(), field.choices.end(), text) != field.choices.end();
+    return known ? value : Json(std::filesystem::path(text).filename().string());
+  }
+  if (field.type == Field::Type::names) {  // a set, in the order of the catalog
+    Json ordered = Json::array();
+    for (const std::string& name : field.choices) {
+      if (std::find(value.begin(), value.end(), Json(name)) != value.end()) ordered.push_back(name);
+    }
+    for (const Json& name : value) {  // names the catalog lacks: a spec made by hand; kept, so that ids differ
+      if (std::find(ordered.begin(), ordered.end(), name) == ordered.end()) ordered.push_back(name);
+    }
+    return ordered;
+  }
+  return value;
+}
+
+struct Leaf {
+  std::string path;
+  Json value;
+};
+
+void flatten(const Json& json, const std::string& prefix, const Schema& schema, std::vector<Leaf>& leaves,
+             std::vector<std::string>& faults) {
+  for (const auto& [key, value] : json.items()) {
+    const std::string path = prefix.empty() ? key : prefix + "." + key;
+    if (prefix.empty() && (key == "schema" || key == "repeat" || key == "paths")) continue;
+    if (!schema.find(path).empty()) {
+      leaves.push_back({path, value});
+    } else if (schema.is_section(path) && value.is_object()) {
+      flatten(value, path, schema, leaves, faults);
+    } else {
+      faults.push_back("trial: " + path + ": unknown key" + did_you_mean(key, schema.children(prefix)));
+    }
+  }
+}
+
+std::int64_t whole_number(const Json& json, const char* key, std::int64_t least, std::vector<std::string>& faults) {
+  const auto found = json.find(key);
+  if (found == json.end()) return least;
+  if (!found->is_number_integer() || found->get<std::int64_t>() < least) {
+    faults.push_back(std::string("trial: ") + key + ": " + found->dump() + "; an integer, at least " + std::to_string(least));
+    return least;
+  }
+  return found->get<std::int64_t>();
+}
+
+void set_leaves(const std::vector<Leaf>& leaves, bool options, const Schema& schema, TrialSpec& spec,
+                std::vector<std::string>& faults) {
+  for (const Leaf& leaf : leaves) {
+    const std::vector<const Field*> fields = schema.find(leaf.path);
+    if (fields.front()->owner_kind.has_value() != options) continue;
+    const auto active = std::find_if(fields.begin(), fields.end(), [&](const Field* f) { return f->get(spec).has_value(); });
+    if (active == fields.end()) {
+      faults.push_back("trial: " + leaf.path + ": an option of a plugin that the trial does not use");
+      continue;
+    }
+    // A text stands there by its name only, which need not look like the path it was.
+    const bool text_name = (*active)->type == Field::Type::text_source && leaf.value.is_string();
+    if (const std::string fault = text_name ? "" : check_value(**active, leaf.value); !fault.empty()) {
+      faults.push_back("trial: " + leaf.path + ": " + fault);
+    } else {
+      (*active)->set(spec, leaf.value);
+    }
+  }
+}
+
+void read_path(const Json& json, const char* key, std::string& target, std::vector<std::string>& faults) {
+  const auto paths = json.find("paths");
+  if (paths == json.end()) return;
+  if (!paths->is_object()) {
+    faults.push_back("trial: paths: not a map");
+    return;
+  }
+  const auto found = paths->find(key);
+  if (found == paths->end()) return;
+  if (found->is_string()) target = found->get<std::string>();
+  else faults.push_back(std::string("trial: paths.") + key + ": " + found->dump() + "; a path");
+}
+
+}  // namespace
+
+bool needs_calibration(const TrialSpec& t, const Catalog& catalog) {
+  const auto needs = [&](PluginKind kind, const std::string& name) {
+    const PluginInfo* info = catalog.find(kind, name);
+    return info != nullptr && info->needs_calibration;
+  };
+  const QuantizationSpec& q = t.quantization;
+  const bool activations = q.activations.bits < 16, cache = q.kv_cache.bits < 16;
+  if (needs(PluginKind::method, q.method)) return true;
+  if (q.weights.bits < 16 && needs(PluginKind::weight_quantizer, q.weights.quantizer)) return true;
+  if ((activations || (cache && q.kv_cache.transformed)) && needs(PluginKind::sequence_transform, q.sequence.transform)) return true;
+  if (!activations && !cache) return false;
+  // two_level needs energies only when it picks by them, which its description cannot say.
+  const auto pick = q.allocation.options.find("pick");
+  return needs(PluginKind::allocator, q.allocation.kind) || (pick != q.allocation.options.end() && *pick == "energy");
+}
+
+Json canonical(const TrialSpec& spec, const Schema& schema) {
+  Json json = Json::object();
+  json["schema"] = spec.schema;
+  for (const Field& field : schema.fields()) {
+    if (!field.hashed || !field.matters(spec)) continue;
+    const std::optional<Json> value = field.get(spec);
+    if (!value) continue;
+    std::string leaf;
+    Json* section = section_at(json, field.path, leaf);
+    (*section)[leaf] = canonical_value(field, *value);
+  }
+  json["repeat"] = spec.repeat;
+  return json;
+}
+
+std::string trial_id(const TrialSpec& spec, const Schema& schema) {
+  // `replace`: a name that is not UTF-8 (from a path) must not throw in the middle of planning.
+  return sha256_hex(canonical(spec, schema).dump(-1, ' ', false, Json::error_handler_t::replace)).substr(0, 12);
+}
+
+TrialSpec trial_from_json(const Json& json, const Schema& schema) {
+  if (!json.is_object()) throw ConfigError("trial: not a map of settings");
+  TrialSpec spec;
+  std::vector<std::string> faults;
+  std::vector<Leaf> leaves;
+  spec.schema = whole_number(json, "schema", 1, faults);
+  if (spec.schema != 1) faults.push_back("trial: schema: " + std::to_string(spec.schema) + "; this program reads 1");
+  spec.repeat = whole_number(json, "repeat", 0, faults);
+  flatten(json, "", schema, leaves, faults);
+  set_leaves(leaves, false, schema, spec, faults);
+  set_leaves(leaves, true, schema, spec, faults);
+  read_path(json, "model", spec.model.path, faults);
+  read_path(json, "data_text", spec.data.text, faults);
+  read_path(json, "calibration_text", spec.calibration.text, faults);
+  if (!faults.empty()) throw ConfigError(faults);
+  // Complete: options left out take their defaults.
+  for (const Field& field : schema.fields()) {
+    if (!field.owner_kind) continue;
+    if (const std::optional<Json> value = field.get(spec)) field.set(spec, *value);
+  }
+  return spec;
+}
+
+Json with_paths(const TrialSpec& spec, const Schema& schema) {
+  Json json = canonical(spec, schema);
+  Json paths = Json::object();
+  paths["model"] = spec.model.path;
+  paths["data_text"] = spec.data.text;
+  if (needs_calibration(spec, schema.catalog())) paths["calibration_text"] = spec.calibration.text;
+  json["paths"] = std::move(paths);
+  return json;
+}
+
+Json canonical(const TrialSpec& spec, const Catalog& catalog) { return canonical(spec, Schema(catalog)); }
+std::string trial_id(const TrialSpec& spec, const Catalog& catalog) { return trial_id(spec, Schema(catalog)); }
+TrialSpec trial_from_json(const Json& json, const Catalog& catalog) { return trial_from_json(json, Schema(catalog)); }
+
+}  // namespace stamp

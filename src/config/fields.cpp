@@ -1,0 +1,302 @@
+#include "config/fields.h"
+
+#include <cmath>
+#include <type_traits>
+#include <utility>
+
+namespace stamp {
+namespace {
+
+// When a setting can change a result, in words (for the reference page) and as a test (for the canonical text).
+struct Condition {
+  std::string words;
+  std::function<bool(const TrialSpec&)> holds;
+};
+
+bool weights_on(const TrialSpec& t) { return t.quantization.weights.bits < 16; }
+bool activations_on(const TrialSpec& t) { return t.quantization.activations.bits < 16; }
+bool cache_on(const TrialSpec& t) { return t.quantization.kv_cache.bits < 16; }
+bool any_rows_on(const TrialSpec& t) { return activations_on(t) || cache_on(t); }
+bool sequence_on(const TrialSpec& t) {
+  return activations_on(t) || (cache_on(t) && t.quantization.kv_cache.transformed);
+}
+bool transforms(const TrialSpec& t) { return t.quantization.sequence.transform != "identity"; }
+
+Condition if_weights() { return {"weights.bits below 16", weights_on}; }
+Condition if_weight_groups() {
+  return {"weights.bits below 16 and granularity group",
+          [](const TrialSpec& t) { return weights_on(t) && t.quantization.weights.granularity == "group"; }};
+}
+Condition if_activations() { return {"activations.bits below 16", activations_on}; }
+Condition if_activation_groups() {
+  return {"activations.bits below 16 and granularity group",
+          [](const TrialSpec& t) { return activations_on(t) && t.quantization.activations.granularity == "group"; }};
+}
+Condition if_cache() { return {"kv_cache.bits below 16", cache_on}; }
+Condition if_cache_transforms() {
+  return {"kv_cache.bits below 16 and a transform other than identity",
+          [](const TrialSpec& t) { return cache_on(t) && transforms(t); }};
+}
+Condition if_rows() { return {"activations.bits or kv_cache.bits below 16", any_rows_on}; }
+Condition if_sequence() {
+  return {"activations.bits below 16, or kv_cache.bits below 16 and transformed", sequence_on};
+}
+Condition if_transforms() {
+  return {"as transform, and transform other than identity",
+          [](const TrialSpec& t) { return sequence_on(t) && transforms(t); }};
+}
+Condition if_calibrated(const Catalog& catalog) {
+  return {"the method, weight quantizer, transform or allocation needs calibration",
+          [&catalog](const TrialSpec& t) { return needs_calibration(t, catalog); }};
+}
+Condition if_drawn(const Catalog& catalog) {
+  return {"as calibration.text, and select random",
+          [&catalog](const TrialSpec& t) { return t.calibration.select == "random" && needs_calibration(t, catalog); }};
+}
+
+// 1.0 and 1 are one setting and must give one text.
+Json number_json(double value) {
+  if (std::floor(value) == value && std::fabs(value) < 9e15) return static_cast<std::int64_t>(value);
+  return value;
+}
+
+const TrialSpec& default_trial() {
+  static const TrialSpec trial;
+  return trial;
+}
+
+template <class T>
+Json to_value(const T& member) {
+  if constexpr (std::is_same_v<T, double>) return number_json(member);
+  else if constexpr (std::is_same_v<T, std::uint64_t>) return static_cast<std::int64_t>(member);
+  else return Json(member);
+}
+
+template <class T>
+constexpr Field::Type type_of() {
+  if constexpr (std::is_same_v<T, bool>) return Field::Type::boolean;
+  else if constexpr (std::is_same_v<T, double>) return Field::Type::real;
+  else if constexpr (std::is_integral_v<T>) return Field::Type::integer;
+  else if constexpr (std::is_same_v<T, std::string>) return Field::Type::text;
+  else return Field::Type::names;
+}
+
+// One line of the list under construction.
+struct Line {
+  Field field;
+
+  Line range(double min, double max) && {
+    field.min = min;
+    field.max = max;
+    return std::move(*this);
+  }
+  Line above_up_to(double min, double max) && {
+    field.above_min = true;
+    return std::move(*this).range(min, max);
+  }
+  Line bits() && {
+    field.numbers = {2, 3, 4, 5, 6, 7, 8, 16};
+    return std::move(*this);
+  }
+  Line one_of(std::vector<std::string> choices) && {
+    field.type = Field::Type::choice;
+    field.choices = std::move(choices);
+    return std::move(*this);
+  }
+  Line named(PluginKind kind, const Catalog& catalog) && {
+    if (field.type == Field::Type::text) field.type = Field::Type::choice;
+    field.names_of = kind;
+    field.choices = catalog.names(kind);
+    // A program without plugins of a kind (a test, a reader of records) still knows the default.
+    if (field.choices.empty()) field.choices = field.fallback.is_array() ? field.fallback.get<std::vector<std::string>>() : std::vector<std::string>{field.fallback.get<std::string>()};
+    return std::move(*this);
+  }
+  Line text_source(const Catalog& catalog) && {
+    field.type = Field::Type::text_source;
+    field.names_of = PluginKind::text;
+    field.choices = catalog.names(PluginKind::text);
+    return std::move(*this);
+  }
+  Line file() && {
+    field.type = Field::Type::file;
+    field.hashed = false;  // an id does not depend on where files lie
+    return std::move(*this);
+  }
+  Line when(Condition condition) && {
+    field.when = std::move(condition.words);
+    field.matters = std::move(condition.holds);
+    return std::move(*this);
+  }
+  Line says(const char* help) && {
+    field.help = help;
+    return std::move(*this);
+  }
+};
+
+template <class Access>
+Line line(const char* path, Access access) {
+  using T = std::decay_t<decltype(access(std::declval<TrialSpec&>()))>;
+  Line l;
+  l.field.path = path;
+  l.field.type = type_of<T>();
+  if (std::is_same_v<T, std::uint64_t>) l.field.min = 0;
+  l.field.get = [access](const TrialSpec& t) { return std::optional<Json>(to_value(access(t))); };
+  l.field.set = [access](TrialSpec& t, const Json& value) { access(t) = value.get<T>(); };
+  l.field.matters = [](const TrialSpec&) { return true; };
+  l.field.fallback = to_value(access(default_trial()));
+  return l;
+}
+// The path in the file is the path in the structs: it stands once.
+#define STAMP_FIELD(member) line(#member, [](auto& t) -> auto& { return t.member; })
+
+Field::Type type_of(OptionInfo::Type type) {
+  switch (type) {
+    case OptionInfo::Type::boolean: return Field::Type::boolean;
+    case OptionInfo::Type::integer: return Field::Type::integer;
+    case OptionInfo::Type::real: return Field::Type::real;
+    case OptionInfo::Type::text: return Field::Type::text;
+    case OptionInfo::Type::choice: return Field::Type::choice;
+  }
+  return Field::Type::text;
+}
+
+// Where a kind of plugin is chosen and where its options live.
+struct Home {
+  PluginKind kind;
+  std::string section;
+  bool own_section;  // options stand under section.<plugin>, as for methods
+  const std::string& (*chosen)(const TrialSpec&);
+  const Json& (*held)(const TrialSpec&);
+  Json& (*options)(TrialSpec&);
+  Condition condition;
+};
+
+std::vector<Home> homes() {
+  return {
+      {PluginKind::method, "quantization", true,
+       [](const TrialSpec& t) -> const std::string& { return t.quantization.method; },
+       [](const TrialSpec& t) -> const Json& { return t.quantization.method_options; },
+       [](TrialSpec& t) -> Json& { return t.quantization.method_options; },
+       {"", [](const TrialSpec&) { return true; }}},
+      {PluginKind::weight_quantizer, "quantization.weights", false,
+       [](const TrialSpec& t) -> const std::string& { return t.quantization.weights.quantizer; },
+       [](const TrialSpec& t) -> const Json& { return t.quantization.weights.options; },
+       [](TrialSpec& t) -> Json& { return t.quantization.weights.options; }, if_weights()},
+      {PluginKind::sequence_transform, "quantization.sequence", false,
+       [](const TrialSpec& t) -> const std::string& { return t.quantization.sequence.transform; },
+       [](const TrialSpec& t) -> const Json& { return t.quantization.sequence.options; },
+       [](TrialSpec& t) -> Json& { return t.quantization.sequence.options; }, if_sequence()},
+      {PluginKind::allocator, "quantization.allocation", false,
+       [](const TrialSpec& t) -> const std::string& { return t.quantization.allocation.kind; },
+       [](const TrialSpec& t) -> const Json& { return t.quantization.allocation.options; },
+       [](TrialSpec& t) -> Json& { return t.quantization.allocation.options; }, if_rows()},
+  };
+}
+
+std::string section_of(const Home& home, const PluginInfo& plugin) {
+  return home.own_section ? home.section + "." + plugin.name : home.section;
+}
+
+Json canonical_number(const Json& value) { return value.is_number_float() ? number_json(value.get<double>()) : value; }
+
+Field option_field(const Home& home, const PluginInfo& plugin, const OptionInfo& option) {
+  Field f;
+  f.path = section_of(home, plugin) + "." + option.name;
+  f.type = type_of(option.type);
+  f.automatic = option.fallback.is_null();
+  f.fallback = f.automatic ? Json("auto") : canonical_number(option.fallback);
+  f.min = option.min;
+  f.max = option.max;
+  f.choices = option.choices;
+  f.help = option.help;
+  f.when = home.condition.words;
+  f.owner_kind = home.kind;
+  f.owner = plugin.name;
+  const auto active = [chosen = home.chosen, owner = plugin.name](const TrialSpec& t) { return chosen(t) == owner; };
+  f.get = [active, held_by = home.held, name = option.name, fallback = f.fallback](const TrialSpec& t) -> std::optional<Json> {
+    if (!active(t)) return std::nullopt;
+    const Json& held = held_by(t);
+    const auto found = held.find(name);
+    if (found == held.end()) return fallback;
+    return found->is_null() ? Json("auto") : canonical_number(*found);
+  };
+  f.set = [options = home.options, name = option.name, automatic = f.automatic](TrialSpec& t, const Json& value) {
+    options(t)[name] = automatic && value == "auto" ? Json() : canonical_number(value);
+  };
+  f.matters = [active, holds = home.condition.holds](const TrialSpec& t) { return active(t) && holds(t); };
+  return f;
+}
+
+}  // namespace
+
+std::vector<Field> build_fields(const Catalog& catalog) {
+  std::vector<Field> fields;
+  const auto add = [&](Line&& l) { fields.push_back(std::move(l.field)); };
+  const auto add_options = [&](PluginKind kind) {
+    for (const Home& home : homes()) {
+      if (home.kind != kind) continue;
+      for (const PluginInfo& plugin : catalog.list(kind)) {
+        for (const OptionInfo& option : plugin.options) fields.push_back(option_field(home, plugin, option));
+      }
+    }
+  };
+  constexpr double most = 1 << 20;
+
+  add(STAMP_FIELD(model.path).file().says("GGUF file, HF or diffusers folder; ${NAME} is replaced by an environment variable"));
+  add(STAMP_FIELD(model.name).says("shown in tables and part of the trial id; empty: the last part of the path"));
+
+  add(STAMP_FIELD(data.text).text_source(catalog).says("evaluation text"));
+  add(STAMP_FIELD(data.context).range(2, most).says("tokens of one window"));
+  add(STAMP_FIELD(data.windows).range(0, 1e9).says("number of windows from the start of the text; 0: all"));
+  add(STAMP_FIELD(data.bos).one_of({"start", "each_window"}).says("where the begin-of-sequence token goes, for models that have one"));
+
+  add(STAMP_FIELD(calibration.text).text_source(catalog).when(if_calibrated(catalog)).says("calibration text"));
+  add(STAMP_FIELD(calibration.context).range(2, most).when(if_calibrated(catalog)).says("tokens of one calibration window"));
+  add(STAMP_FIELD(calibration.samples).range(1, 1e6).when(if_calibrated(catalog)).says("number of calibration windows"));
+  add(STAMP_FIELD(calibration.select).one_of({"random", "head"}).when(if_calibrated(catalog)).says("random: drawn, fewer are a subset of more; head: the first windows"));
+  add(STAMP_FIELD(calibration.seed).when(if_drawn(catalog)).says("seed of the draw"));
+
+  add(STAMP_FIELD(quantization.method).named(PluginKind::method, catalog).says("feature transform and where it is folded"));
+  add_options(PluginKind::method);
+
+  add(STAMP_FIELD(quantization.weights.bits).bits().says("bits of the weights of linear layers; 16: off"));
+  add(STAMP_FIELD(quantization.weights.quantizer).named(PluginKind::weight_quantizer, catalog).when(if_weights()).says("how weights are rounded"));
+  add(STAMP_FIELD(quantization.weights.granularity).one_of({"channel", "group"}).when(if_weights()).says("weights that share a scale: an output channel, or group_size inputs of one"));
+  add(STAMP_FIELD(quantization.weights.group_size).range(1, 65536).when(if_weight_groups()).says("input features that share a scale"));
+  add(STAMP_FIELD(quantization.weights.symmetric).when(if_weights()).says("symmetric grid (no zero point)"));
+  add(STAMP_FIELD(quantization.weights.clip_search).when(if_weights()).says("search the range of every channel or group that rounds best"));
+  add_options(PluginKind::weight_quantizer);
+
+  add(STAMP_FIELD(quantization.activations.bits).bits().says("low bits of a transformed token at the input of linear layers; 16: off"));
+  add(STAMP_FIELD(quantization.activations.granularity).one_of({"token", "group"}).when(if_activations()).says("values that share a scale: a token, or group_size features of one"));
+  add(STAMP_FIELD(quantization.activations.group_size).range(1, 65536).when(if_activation_groups()).says("features that share a scale"));
+  add(STAMP_FIELD(quantization.activations.symmetric).when(if_activations()).says("symmetric grid; Theorem 1 then does not hold as published"));
+  add(STAMP_FIELD(quantization.activations.clip).above_up_to(0, 1).when(if_activations()).says("factor on the range of every token; below 1, Theorem 1 does not hold"));
+
+  add(STAMP_FIELD(quantization.kv_cache.bits).bits().says("low bits of a row of the key and value caches; 16: off"));
+  add(STAMP_FIELD(quantization.kv_cache.granularity).one_of({"head", "token"}).when(if_cache()).says("values that share a scale: a head of a token, or the whole token"));
+  add(STAMP_FIELD(quantization.kv_cache.symmetric).when(if_cache()).says("symmetric grid"));
+  add(STAMP_FIELD(quantization.kv_cache.clip).above_up_to(0, 1).when(if_cache()).says("factor on the range"));
+  add(STAMP_FIELD(quantization.kv_cache.transformed).when(if_cache_transforms()).says("transform caches along the sequence before quantizing (option A); false: token positions as they are (B)"));
+
+  add(STAMP_FIELD(quantization.sequence.transform).named(PluginKind::sequence_transform, catalog).when(if_sequence()).says("orthonormal transform along the sequence"));
+  add(STAMP_FIELD(quantization.sequence.skip_first).range(0, most).when(if_transforms()).says("first tokens that stay outside the transform (attention sink)"));
+  add_options(PluginKind::sequence_transform);
+
+  add(STAMP_FIELD(quantization.allocation.kind).named(PluginKind::allocator, catalog).when(if_rows()).says("how bits go to transformed tokens"));
+  add_options(PluginKind::allocator);
+
+  add(STAMP_FIELD(evaluate).named(PluginKind::metric, catalog).says("metrics to compute; the order does not matter"));
+  return fields;
+}
+
+std::vector<std::string> plugin_sections(const Catalog& catalog) {
+  std::vector<std::string> sections;
+  for (const Home& home : homes()) {
+    if (!home.own_section) continue;
+    for (const PluginInfo& plugin : catalog.list(home.kind)) sections.push_back(section_of(home, plugin));
+  }
+  return sections;
+}
+
+}  // namespace stamp
