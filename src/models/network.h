@@ -13,22 +13,11 @@
 #include "base/json.h"
 #include "base/matrix.h"
 #include "config/spec.h"
+#include "models/info/slot_info.h"
 #include "quant/sequence_quantizer.h"
 #include "transforms/feature_transform.h"
 
 namespace stamp {
-
-enum class SlotKind { linear_input, key_cache, value_cache };
-const char* name_of(SlotKind kind);
-
-struct SlotInfo {
-  std::string name;          // "layers.3.mlp.down_proj.input", "layers.3.attention.key_cache"
-  SlotKind kind = SlotKind::linear_input;
-  std::int64_t features = 0; // d (nkv * hd for caches)
-  std::int64_t heads = 1;    // KV heads for caches
-  int layer = 0;
-  std::vector<std::string> linears;  // names of the weights that read it
-};
 
 // How a slot quantizes: owned by the engine's wiring, shared by slots with equal settings except `statistics`.
 struct SlotQuantizer {

@@ -1,0 +1,44 @@
+#include "base/error.h"
+#include "base/text.h"
+#include "models/info/architecture.h"
+#include "models/info/llama.h"
+#include "models/info/qwen2.h"
+
+namespace stamp {
+
+const std::vector<DecoderFamily>& decoder_families() {
+  static const std::vector<DecoderFamily> families = {
+      llama_family(),
+      qwen2_family(),
+  };
+  return families;
+}
+
+const DecoderFamily& decoder_family(const Checkpoint& checkpoint) {
+  const std::string name = checkpoint.architecture();
+  std::vector<std::string> names;
+  for (const DecoderFamily& family : decoder_families()) {
+    if (family.name == name) return family;
+    names.push_back(family.name);
+  }
+  if (name.empty())
+    throw DataError(checkpoint.path() + ": the checkpoint does not name its architecture (model_type in config.json, " +
+                    "general.architecture in GGUF); supported: " + join(names, ", "));
+  throw DataError(checkpoint.path() + ": architecture \"" + name + "\" is not supported" + did_you_mean(name, names) +
+                  "; supported: " + join(names, ", "));
+}
+
+std::vector<PluginInfo> known_architectures() {
+  std::vector<PluginInfo> infos;
+  for (const DecoderFamily& family : decoder_families()) {
+    PluginInfo info;
+    info.name = family.name;
+    info.summary = family.summary;
+    info.source = "specification models 3";
+    info.cost = "decoder language model, float32";
+    infos.push_back(std::move(info));
+  }
+  return infos;
+}
+
+}  // namespace stamp
