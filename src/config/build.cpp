@@ -13,7 +13,9 @@ const PlacedValue* last_given(const Assignments& assignments, const std::string&
   return nullptr;
 }
 
-bool name_character(char c) { return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool name_character(char c) {
+  return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 // ${NAME} is replaced where NAME is set; `complete` says whether all were.
 std::string expand_variables(const std::string& text, bool& complete) {
@@ -30,8 +32,10 @@ std::string expand_variables(const std::string& text, bool& complete) {
     }
     const std::string name = text.substr(i + 2, end - i - 2);
     const char* value = std::getenv(name.c_str());
-    if (value != nullptr && *value != '\0') out += value;
-    else out += text.substr(i, end + 1 - i);
+    if (value != nullptr && *value != '\0')
+      out += value;
+    else
+      out += text.substr(i, end + 1 - i);
     complete = complete && value != nullptr && *value != '\0';
     i = end + 1;
   }
@@ -56,7 +60,8 @@ std::string resolve_path(const std::string& written, const Place& place) {
   return fs::absolute(folder / path).lexically_normal().string();
 }
 
-TrialSpec build_trial(const Schema& schema, const Assignments& settings, const Assignments& assignments, std::vector<std::string>& faults) {
+TrialSpec build_trial(const Schema& schema, const Assignments& settings, const Assignments& assignments,
+                      std::vector<std::string>& faults) {
   const auto given = [&](const std::string& path) {
     const PlacedValue* value = last_given(assignments, path);
     return value != nullptr ? value : last_given(settings, path);
@@ -71,10 +76,12 @@ TrialSpec build_trial(const Schema& schema, const Assignments& settings, const A
     if (!field.owner_kind || !field.get(spec)) continue;
     const PlacedValue* value = given(field.path);
     const std::string fault = value == nullptr ? "" : check_value(field, value->value);
-    if (!fault.empty()) faults.push_back(value->place.text() + ": " + field.path + ": " + fault + ", for " + field.owner);
+    if (!fault.empty())
+      faults.push_back(value->place.text() + ": " + field.path + ": " + fault + ", for " + field.owner);
     field.set(spec, value == nullptr || !fault.empty() ? field.fallback : value->value);
   }
-  const bool moved = last_given(assignments, "model.path") != nullptr && last_given(assignments, "model.name") == nullptr;
+  const bool moved =
+      last_given(assignments, "model.path") != nullptr && last_given(assignments, "model.name") == nullptr;
   if (moved || spec.model.name.empty()) spec.model.name = model_name(spec.model.path);
   return spec;
 }
@@ -82,7 +89,8 @@ TrialSpec build_trial(const Schema& schema, const Assignments& settings, const A
 TrialSpec apply(const Experiment& experiment, const Assignments& assignments) {
   std::vector<std::string> faults;
   TrialSpec spec = build_trial(*experiment.schema, experiment.settings, assignments, faults);
-  if (spec.model.path.empty()) faults.push_back(experiment.source + ": model.path: missing; a GGUF file or a model folder");
+  if (spec.model.path.empty())
+    faults.push_back(experiment.source + ": model.path: missing; a GGUF file or a model folder");
   if (!faults.empty()) throw ConfigError(faults);
   return spec;
 }
@@ -90,7 +98,8 @@ TrialSpec apply(const Experiment& experiment, const Assignments& assignments) {
 bool covers(const Exclusion& exclusion, const TrialSpec& trial, const Schema& schema) {
   return std::all_of(exclusion.when.begin(), exclusion.when.end(), [&](const Exclusion::When& when) {
     const std::optional<Json> held = schema.value(trial, when.path);
-    return held && std::any_of(when.values.begin(), when.values.end(), [&](const PlacedValue& v) { return v.value == *held; });
+    return held &&
+           std::any_of(when.values.begin(), when.values.end(), [&](const PlacedValue& v) { return v.value == *held; });
   });
 }
 

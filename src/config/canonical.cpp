@@ -62,7 +62,8 @@ std::int64_t whole_number(const Json& json, const char* key, std::int64_t least,
   const auto found = json.find(key);
   if (found == json.end()) return least;
   if (!found->is_number_integer() || found->get<std::int64_t>() < least) {
-    faults.push_back(std::string("trial: ") + key + ": " + found->dump() + "; an integer, at least " + std::to_string(least));
+    faults.push_back(std::string("trial: ") + key + ": " + found->dump() + "; an integer, at least " +
+                     std::to_string(least));
     return least;
   }
   return found->get<std::int64_t>();
@@ -73,7 +74,8 @@ void set_leaves(const std::vector<Leaf>& leaves, bool options, const Schema& sch
   for (const Leaf& leaf : leaves) {
     const std::vector<const Field*> fields = schema.find(leaf.path);
     if (fields.front()->owner_kind.has_value() != options) continue;
-    const auto active = std::find_if(fields.begin(), fields.end(), [&](const Field* f) { return f->get(spec).has_value(); });
+    const auto active =
+        std::find_if(fields.begin(), fields.end(), [&](const Field* f) { return f->get(spec).has_value(); });
     if (active == fields.end()) {
       faults.push_back("trial: " + leaf.path + ": an option of a plugin that the trial does not use");
       continue;
@@ -97,8 +99,10 @@ void read_path(const Json& json, const char* key, std::string& target, std::vect
   }
   const auto found = paths->find(key);
   if (found == paths->end()) return;
-  if (found->is_string()) target = found->get<std::string>();
-  else faults.push_back(std::string("trial: paths.") + key + ": " + found->dump() + "; a path");
+  if (found->is_string())
+    target = found->get<std::string>();
+  else
+    faults.push_back(std::string("trial: paths.") + key + ": " + found->dump() + "; a path");
 }
 
 }  // namespace
@@ -112,7 +116,8 @@ bool needs_calibration(const TrialSpec& t, const Catalog& catalog) {
   const bool activations = q.activations.bits < 16, cache = q.kv_cache.bits < 16;
   if (needs(PluginKind::method, q.method)) return true;
   if (q.weights.bits < 16 && needs(PluginKind::weight_quantizer, q.weights.quantizer)) return true;
-  if ((activations || (cache && q.kv_cache.transformed)) && needs(PluginKind::sequence_transform, q.sequence.transform)) return true;
+  if ((activations || (cache && q.kv_cache.transformed)) && needs(PluginKind::sequence_transform, q.sequence.transform))
+    return true;
   if (!activations && !cache) return false;
   // two_level needs energies only when it picks by them, which its description cannot say.
   const auto pick = q.allocation.options.find("pick");
@@ -172,8 +177,14 @@ Json with_paths(const TrialSpec& spec, const Schema& schema) {
   return json;
 }
 
-Json canonical(const TrialSpec& spec, const Catalog& catalog) { return canonical(spec, Schema(catalog)); }
-std::string trial_id(const TrialSpec& spec, const Catalog& catalog) { return trial_id(spec, Schema(catalog)); }
-TrialSpec trial_from_json(const Json& json, const Catalog& catalog) { return trial_from_json(json, Schema(catalog)); }
+Json canonical(const TrialSpec& spec, const Catalog& catalog) {
+  return canonical(spec, Schema(catalog));
+}
+std::string trial_id(const TrialSpec& spec, const Catalog& catalog) {
+  return trial_id(spec, Schema(catalog));
+}
+TrialSpec trial_from_json(const Json& json, const Catalog& catalog) {
+  return trial_from_json(json, Schema(catalog));
+}
 
 }  // namespace stamp

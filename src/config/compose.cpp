@@ -14,8 +14,15 @@ class Composer {
  public:
   explicit Composer(std::vector<std::string>& faults) : faults_(faults) {}
 
+  void preload(std::string_view text, const fs::path& path) {
+    YamlNode node = parse_yaml(text, path.string(), faults_);
+    if (!node.is_map() && faults_.empty())
+      faults_.push_back(path.string() + ": " + describe_node(node) + "; a map of settings is wanted");
+    files_[identity_of(path)] = std::move(node);
+  }
+
   YamlNode read(const fs::path& path, const Place* from) {
-    const std::string identity = fs::weakly_canonical(path, ignored_).string();
+    const std::string identity = identity_of(path);
     if (const auto at = std::find(open_.begin(), open_.end(), identity); at != open_.end()) {
       std::vector<std::string> cycle(names_.begin() + (at - open_.begin()), names_.end());
       cycle.push_back(path.string());
@@ -28,7 +35,8 @@ class Composer {
     }
     YamlNode own = parsed(path, identity, from);
     if (!own.is_map()) return {};
-    const auto extends = std::find_if(own.entries.begin(), own.entries.end(), [](const YamlEntry& e) { return e.key == "extends"; });
+    const auto extends =
+        std::find_if(own.entries.begin(), own.entries.end(), [](const YamlEntry& e) { return e.key == "extends"; });
     if (extends == own.entries.end()) return own;
     const YamlNode pieces = std::move(extends->value);
     own.entries.erase(extends);
@@ -41,6 +49,11 @@ class Composer {
   }
 
  private:
+  static std::string identity_of(const fs::path& path) {
+    std::error_code ignored;
+    const fs::path whole = fs::weakly_canonical(path, ignored);
+    return ignored ? path.lexically_normal().string() : whole.string();
+  }
   void fault(const Place* at, const std::string& what) { faults_.push_back((at ? at->text() + ": " : "") + what); }
 
   // A file is read once, and its own faults are told once, however often it is extended.
@@ -49,8 +62,10 @@ class Composer {
     if (known != files_.end()) return known->second;
     std::vector<std::string> faults;
     YamlNode node = read_yaml(path, faults);
-    if (faults.empty() && !node.is_map()) faults.push_back(node.place.text() + ": " + describe_node(node) + "; a map of settings is wanted");
-    for (const std::string& text : faults) fault(node.is_null() && from ? from : nullptr, (node.is_null() && from ? "extends: " : "") + text);
+    if (faults.empty() && !node.is_map())
+      faults.push_back(node.place.text() + ": " + describe_node(node) + "; a map of settings is wanted");
+    for (const std::string& text : faults)
+      fault(node.is_null() && from ? from : nullptr, (node.is_null() && from ? "extends: " : "") + text);
     files_[identity] = node;
     return node;
   }
@@ -66,8 +81,10 @@ class Composer {
       YamlNode piece = read((folder / item.text).lexically_normal(), &item.place);
       if (piece.is_map()) merged = merged.is_map() ? merge(std::move(merged), std::move(piece)) : std::move(piece);
     };
-    if (pieces.is_list()) for (const YamlNode& item : pieces.items) add(item);
-    else add(pieces);
+    if (pieces.is_list())
+      for (const YamlNode& item : pieces.items) add(item);
+    else
+      add(pieces);
     return merged;
   }
 
@@ -75,7 +92,6 @@ class Composer {
   std::vector<std::string> open_, names_;
   std::map<std::string, YamlNode> files_;
   std::size_t pieces_ = 0;
-  std::error_code ignored_;
 };
 
 void move_to(YamlNode& node, const Place& place) {
@@ -116,12 +132,21 @@ YamlNode read_override(const std::string& text, std::vector<std::string>& faults
   return node;
 }
 
+YamlNode overridden(YamlNode tree, const std::vector<std::string>& overrides, std::vector<std::string>& faults) {
+  for (const std::string& text : overrides) {
+    YamlNode node = read_override(text, faults);
+    if (tree.is_map() && node.is_map()) tree = merge(std::move(tree), std::move(node));
+  }
+  return tree;
+}
+
 }  // namespace
 
 YamlNode merge(YamlNode base, YamlNode over) {
   if (!base.is_map() || !over.is_map()) return over;
   for (YamlEntry& entry : over.entries) {
-    const auto same = std::find_if(base.entries.begin(), base.entries.end(), [&](const YamlEntry& e) { return e.key == entry.key; });
+    const auto same =
+        std::find_if(base.entries.begin(), base.entries.end(), [&](const YamlEntry& e) { return e.key == entry.key; });
     if (same == base.entries.end()) {
       base.entries.push_back(std::move(entry));
     } else {
@@ -134,12 +159,14 @@ YamlNode merge(YamlNode base, YamlNode over) {
 }
 
 YamlNode compose(const fs::path& path, const std::vector<std::string>& overrides, std::vector<std::string>& faults) {
-  YamlNode tree = Composer(faults).read(path, nullptr);
-  for (const std::string& text : overrides) {
-    YamlNode node = read_override(text, faults);
-    if (tree.is_map() && node.is_map()) tree = merge(std::move(tree), std::move(node));
-  }
-  return tree;
+  return overridden(Composer(faults).read(path, nullptr), overrides, faults);
+}
+
+YamlNode compose_text(std::string_view text, const fs::path& path, const std::vector<std::string>& overrides,
+                      std::vector<std::string>& faults) {
+  Composer composer(faults);
+  composer.preload(text, path);
+  return overridden(composer.read(path, nullptr), overrides, faults);
 }
 
 }  // namespace stamp

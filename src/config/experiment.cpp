@@ -15,8 +15,6 @@ bool file_name_character(char c) {
   return c == '_' || c == '-' || c == '.' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-constexpr std::size_t most_checked_trials = 1024;  // when looking for settings that do nothing
-
 class Reader {
  public:
   Reader(const fs::path& path, const Catalog& catalog) : path_(path) {
@@ -24,16 +22,18 @@ class Reader {
     e_.source = path.string();
   }
 
-  Experiment read(const std::vector<std::string>& overrides, bool piece) {
-    const YamlNode root = compose(path_, overrides, faults_);
+  // `faults` come from composing `root`.
+  Experiment read(const YamlNode& root, std::vector<std::string> faults, bool piece) {
+    faults_ = std::move(faults);
     if (root.is_map()) read_root(root);
     if (e_.name.empty()) e_.name = default_name();
     if (root.is_map() && !piece && !sets_model()) {
-      fault(Place{path_.string(), 0, 0}, "model.path", "missing; a GGUF file or a model folder, here or in a file named under `extends`");
+      fault(Place{path_.string(), 0, 0}, "model.path",
+            "missing; a GGUF file or a model folder, here or in a file named under `extends`");
     }
     e_.base = build_base();
     if (!faults_.empty()) throw ConfigError(faults_);
-    if (!piece) warn_of_idle_settings();
+    if (!piece) e_.warnings = idle_settings(e_);
     return std::move(e_);
   }
 
@@ -44,7 +44,8 @@ class Reader {
     faults_.push_back(at.text() + ": " + (path.empty() ? "" : path + ": ") + what);
   }
   void unknown_key(const YamlEntry& entry, const std::string& path, const std::vector<std::string>& allowed) {
-    fault(entry.key_place, path, "unknown key; allowed here: " + join(allowed, ", ") + did_you_mean(entry.key, allowed));
+    fault(entry.key_place, path,
+          "unknown key; allowed here: " + join(allowed, ", ") + did_you_mean(entry.key, allowed));
   }
   bool want_map(const YamlNode& node, const std::string& path) {
     if (node.is_map()) return true;
@@ -61,7 +62,8 @@ class Reader {
   std::string text_at(const YamlNode& node, const std::string& path) {
     const YamlScalar s = scalar_of(node);
     if (node.is_scalar() && s.type == YamlScalar::Type::text && !node.text.empty()) return node.text;
-    fault(node.place, path, describe_node(node) + "; text" + (node.is_scalar() && !node.text.empty() ? " (put it in quotes)" : ""));
+    fault(node.place, path,
+          describe_node(node) + "; text" + (node.is_scalar() && !node.text.empty() ? " (put it in quotes)" : ""));
     return {};
   }
   std::int64_t integer_at(const YamlNode& node, const std::string& path, std::int64_t least, std::int64_t most) {
@@ -70,7 +72,8 @@ class Reader {
       const auto value = s.value.get<std::int64_t>();
       if (value >= least && value <= most) return value;
     }
-    fault(node.place, path, describe_node(node) + "; an integer from " + std::to_string(least) + " to " + std::to_string(most));
+    fault(node.place, path,
+          describe_node(node) + "; an integer from " + std::to_string(least) + " to " + std::to_string(most));
     return least;
   }
 
@@ -141,7 +144,8 @@ class Reader {
       return std::nullopt;
     }
     // An option of several plugins: which one is active is known per trial only (apply), one of them must allow it.
-    const bool allowed = std::any_of(fields.begin(), fields.end(), [&](const Field* f) { return check_value(*f, *json).empty(); });
+    const bool allowed =
+        std::any_of(fields.begin(), fields.end(), [&](const Field* f) { return check_value(*f, *json).empty(); });
     if (!allowed) {
       fault(node.place, path, check_value(*fields.front(), *json));
       return std::nullopt;
@@ -186,12 +190,18 @@ class Reader {
   void read_sweep(const YamlNode& node) {
     if (!want_map(node, "sweep")) return;
     for (const YamlEntry& entry : node.entries) {
-      if (entry.key == "axes") read_axes(entry.value, axes_section, e_.axes);
-      else if (entry.key == "zip") read_zips(entry.value);
-      else if (entry.key == "cells") read_cells(entry.value);
-      else if (entry.key == "exclude") read_exclusions(entry.value);
-      else if (entry.key == "repeats") e_.repeats = integer_at(entry.value, "sweep.repeats", 1, 1000);
-      else unknown_key(entry, "sweep." + entry.key, {"axes", "zip", "cells", "exclude", "repeats"});
+      if (entry.key == "axes")
+        read_axes(entry.value, axes_section, e_.axes);
+      else if (entry.key == "zip")
+        read_zips(entry.value);
+      else if (entry.key == "cells")
+        read_cells(entry.value);
+      else if (entry.key == "exclude")
+        read_exclusions(entry.value);
+      else if (entry.key == "repeats")
+        e_.repeats = integer_at(entry.value, "sweep.repeats", 1, 1000);
+      else
+        unknown_key(entry, "sweep." + entry.key, {"axes", "zip", "cells", "exclude", "repeats"});
     }
     refuse_double_sweeps();
   }
@@ -199,8 +209,10 @@ class Reader {
   bool known_path(const YamlEntry& entry, const std::string& where) {
     if (!schema().find(entry.key).empty()) return true;
     const std::vector<std::string> paths = schema().paths();
-    const std::string what = schema().is_section(entry.key) ? "a section; one field of it, as in \"" + first_below(entry.key) + "\""
-                                                            : "unknown setting; a path such as \"quantization.method\"" + did_you_mean(entry.key, paths);
+    const std::string what =
+        schema().is_section(entry.key)
+            ? "a section; one field of it, as in \"" + first_below(entry.key) + "\""
+            : "unknown setting; a path such as \"quantization.method\"" + did_you_mean(entry.key, paths);
     fault(entry.key_place, where + "." + entry.key, what);
     return false;
   }
@@ -217,7 +229,9 @@ class Reader {
       if (!known_path(entry, where)) continue;
       const std::string path = where + "." + entry.key;
       if (!entry.value.is_list() || entry.value.items.empty()) {
-        fault(entry.value.place, path, (entry.value.is_list() ? "an empty list" : describe_node(entry.value)) + "; a list of values to sweep over");
+        fault(entry.value.place, path,
+              (entry.value.is_list() ? "an empty list" : describe_node(entry.value)) +
+                  "; a list of values to sweep over");
         continue;
       }
       axes.push_back(Axis{entry.key, entry.key_place, read_values(entry.value, entry.key)});
@@ -250,7 +264,8 @@ class Reader {
       if (first == nullptr) first = &entry;
       if (entry.value.items.size() == first->value.items.size()) continue;
       fault(entry.value.place, "sweep.zip." + entry.key,
-            std::to_string(entry.value.items.size()) + " values; as many as " + first->key + " has, " + std::to_string(first->value.items.size()));
+            std::to_string(entry.value.items.size()) + " values; as many as " + first->key + " has, " +
+                std::to_string(first->value.items.size()));
     }
   }
 
@@ -278,18 +293,24 @@ class Reader {
       Exclusion exclusion;
       exclusion.place = item.place;
       for (const YamlEntry& entry : item.entries) {
-        if (entry.key == "when") read_when(entry.value, exclusion);
-        else if (entry.key == "because") exclusion.because = text_at(entry.value, "sweep.exclude.because");
-        else unknown_key(entry, "sweep.exclude." + entry.key, {"when", "because"});
+        if (entry.key == "when")
+          read_when(entry.value, exclusion);
+        else if (entry.key == "because")
+          exclusion.because = text_at(entry.value, "sweep.exclude.because");
+        else
+          unknown_key(entry, "sweep.exclude." + entry.key, {"when", "because"});
       }
-      if (item.find("when") == nullptr) fault(item.place, "sweep.exclude.when", "missing; a map of settings, as {quantization.method: rtn}");
+      if (item.find("when") == nullptr)
+        fault(item.place, "sweep.exclude.when", "missing; a map of settings, as {quantization.method: rtn}");
       if (item.find("because") == nullptr) fault(item.place, "sweep.exclude.because", "missing; the reason, in words");
       e_.exclude.push_back(std::move(exclusion));
     }
   }
   void read_when(const YamlNode& node, Exclusion& exclusion) {
     if (!node.is_map() || node.entries.empty()) {
-      fault(node.place, "sweep.exclude.when", (node.is_map() ? "an empty map" : describe_node(node)) + "; a map of settings, as {quantization.method: rtn}");
+      fault(node.place, "sweep.exclude.when",
+            (node.is_map() ? "an empty map" : describe_node(node)) +
+                "; a map of settings, as {quantization.method: rtn}");
       return;
     }
     for (const YamlEntry& entry : node.entries) {
@@ -314,15 +335,18 @@ class Reader {
       for (std::size_t i = 0; i < axis.values.size(); ++i) {
         const bool zipped = std::none_of(e_.axes.begin(), e_.axes.end(), [&](const Axis& a) { return &a == &axis; });
         for (std::size_t j = 0; j < i && !zipped; ++j) {
-          if (axis.values[i].value == axis.values[j].value) fault(axis.values[i].place, "sweep.axes." + axis.path, axis.values[i].value.dump() + " twice");
+          if (axis.values[i].value == axis.values[j].value)
+            fault(axis.values[i].place, "sweep.axes." + axis.path, axis.values[i].value.dump() + " twice");
         }
       }
     };
     for (const Axis& axis : e_.axes) note(axis);
-    for (const ZipGroup& group : e_.zips) for (const Axis& axis : group.axes) note(axis);
+    for (const ZipGroup& group : e_.zips)
+      for (const Axis& axis : group.axes) note(axis);
     for (const Assignment& setting : e_.settings) {
       if (setting.given.place.file == "--set" && seen.count(setting.path) != 0) {
-        fault(setting.given.place, setting.path, "swept at " + seen.at(setting.path).text() + "; write --set sweep.axes." + setting.path + "=[value]");
+        fault(setting.given.place, setting.path,
+              "swept at " + seen.at(setting.path).text() + "; write --set sweep.axes." + setting.path + "=[value]");
       }
     }
   }
@@ -332,12 +356,18 @@ class Reader {
   void read_table(const YamlNode& node) {
     if (!want_map(node, "table")) return;
     for (const YamlEntry& entry : node.entries) {
-      if (entry.key == "rows") e_.table.rows = read_paths(entry.value, "table.rows");
-      else if (entry.key == "columns") e_.table.columns = read_paths(entry.value, "table.columns");
-      else if (entry.key == "value") e_.table.value = text_at(entry.value, "table.value");
-      else if (entry.key == "paper") e_.table.paper = text_at(entry.value, "table.paper");
-      else if (entry.key == "layout") e_.table.layout = text_at(entry.value, "table.layout");
-      else unknown_key(entry, "table." + entry.key, {"rows", "columns", "value", "paper", "layout"});
+      if (entry.key == "rows")
+        e_.table.rows = read_paths(entry.value, "table.rows");
+      else if (entry.key == "columns")
+        e_.table.columns = read_paths(entry.value, "table.columns");
+      else if (entry.key == "value")
+        e_.table.value = text_at(entry.value, "table.value");
+      else if (entry.key == "paper")
+        e_.table.paper = text_at(entry.value, "table.paper");
+      else if (entry.key == "layout")
+        e_.table.layout = text_at(entry.value, "table.layout");
+      else
+        unknown_key(entry, "table." + entry.key, {"rows", "columns", "value", "paper", "layout"});
     }
   }
   std::vector<std::string> read_paths(const YamlNode& node, const std::string& where) {
@@ -346,12 +376,16 @@ class Reader {
       const std::string path = text_at(item, where);
       if (path.empty()) return;
       if (schema().find(path).empty()) {
-        fault(item.place, where, describe_node(item) + "; a setting, such as \"quantization.method\"" + did_you_mean(path, schema().paths()));
+        fault(item.place, where,
+              describe_node(item) + "; a setting, such as \"quantization.method\"" +
+                  did_you_mean(path, schema().paths()));
       }
       paths.push_back(path);
     };
-    if (node.is_list()) for (const YamlNode& item : node.items) add(item);
-    else add(node);
+    if (node.is_list())
+      for (const YamlNode& item : node.items) add(item);
+    else
+      add(node);
     return paths;
   }
 
@@ -359,10 +393,14 @@ class Reader {
 
   bool sets_model() const {
     const auto path = [](const auto& x) { return x.path == "model.path"; };
-    if (std::any_of(e_.settings.begin(), e_.settings.end(), path) || std::any_of(e_.axes.begin(), e_.axes.end(), path)) return true;
-    if (std::any_of(e_.zips.begin(), e_.zips.end(), [&](const ZipGroup& g) { return std::any_of(g.axes.begin(), g.axes.end(), path); })) return true;
+    if (std::any_of(e_.settings.begin(), e_.settings.end(), path) || std::any_of(e_.axes.begin(), e_.axes.end(), path))
+      return true;
+    if (std::any_of(e_.zips.begin(), e_.zips.end(),
+                    [&](const ZipGroup& g) { return std::any_of(g.axes.begin(), g.axes.end(), path); }))
+      return true;
     // A fault in the value was told already.
-    return std::any_of(faults_.begin(), faults_.end(), [](const std::string& f) { return f.find(": model") != std::string::npos; });
+    return std::any_of(faults_.begin(), faults_.end(),
+                       [](const std::string& f) { return f.find(": model") != std::string::npos; });
   }
 
   TrialSpec build_base() {
@@ -373,65 +411,6 @@ class Reader {
     return base;
   }
 
-  // An option that does nothing is a defect: every setting must matter in at least one trial.
-  void warn_of_idle_settings() {
-    struct Pending {
-      std::string path;
-      Place place;
-    };
-    std::vector<Pending> pending;
-    for (const Assignment& s : e_.settings) pending.push_back({s.path, s.given.place});
-    for (const Axis& a : e_.axes) pending.push_back({a.path, a.place});
-    for (const ZipGroup& g : e_.zips) for (const Axis& a : g.axes) pending.push_back({a.path, a.place});
-    const auto strike = [&](const Assignments& assignments) {
-      std::vector<std::string> ignored;
-      const TrialSpec trial = build_trial(schema(), e_.settings, assignments, ignored);
-      std::erase_if(pending, [&](const Pending& p) {
-        const std::vector<const Field*> fields = schema().find(p.path);
-        return std::any_of(fields.begin(), fields.end(), [&](const Field* f) { return f->matters(trial); });
-      });
-    };
-    for (const Cell& cell : e_.cells) strike(cell.assignments);
-    if (!for_each_combination(strike, [&] { return pending.empty(); })) return;
-    for (const Pending& p : pending) {
-      e_.warnings.push_back(p.place.text() + ": " + p.path + ": does nothing in any trial; it matters only with " + need_of(p.path));
-    }
-  }
-  std::string need_of(const std::string& path) const {
-    std::vector<std::string> owners;
-    std::string when;
-    for (const Field* f : schema().find(path)) {
-      when = f->when;
-      if (f->owner_kind) owners.push_back(std::string(name_of(*f->owner_kind)) + " " + f->owner);
-    }
-    if (owners.empty()) return when;
-    return join(owners, " or ") + (when.empty() ? "" : " and " + when);
-  }
-
-  // Walks axes and zip groups like an odometer. False when there are too many combinations to look at all.
-  template <class Visit, class Done>
-  bool for_each_combination(Visit&& visit, Done&& done) const {
-    std::vector<std::vector<const Axis*>> wheels;
-    for (const Axis& a : e_.axes) wheels.push_back({&a});
-    for (const ZipGroup& g : e_.zips) {
-      wheels.emplace_back();
-      for (const Axis& a : g.axes) wheels.back().push_back(&a);
-    }
-    std::vector<std::size_t> at(wheels.size(), 0);
-    for (std::size_t n = 0; !done(); ++n) {
-      if (n == most_checked_trials) return false;
-      Assignments assignments;
-      for (std::size_t w = 0; w < wheels.size(); ++w) {
-        for (const Axis* a : wheels[w]) assignments.push_back({a->path, a->values[at[w]]});
-      }
-      visit(assignments);
-      std::size_t w = 0;
-      while (w < wheels.size() && ++at[w] == wheels[w].front()->values.size()) at[w++] = 0;
-      if (w == wheels.size()) return true;
-    }
-    return true;
-  }
-
   fs::path path_;
   Experiment e_;
   std::vector<std::string> faults_;
@@ -440,9 +419,22 @@ class Reader {
 }  // namespace
 
 Experiment read_experiment(const fs::path& path, const std::vector<std::string>& overrides, const Catalog& catalog) {
-  return Reader(path, catalog).read(overrides, false);
+  std::vector<std::string> faults;
+  const YamlNode root = compose(path, overrides, faults);
+  return Reader(path, catalog).read(root, std::move(faults), false);
 }
 
-Experiment read_piece(const fs::path& path, const Catalog& catalog) { return Reader(path, catalog).read({}, true); }
+Experiment parse_experiment(std::string_view text, const fs::path& path, const std::vector<std::string>& overrides,
+                            const Catalog& catalog) {
+  std::vector<std::string> faults;
+  const YamlNode root = compose_text(text, path, overrides, faults);
+  return Reader(path, catalog).read(root, std::move(faults), false);
+}
+
+Experiment read_piece(const fs::path& path, const Catalog& catalog) {
+  std::vector<std::string> faults;
+  const YamlNode root = compose(path, {}, faults);
+  return Reader(path, catalog).read(root, std::move(faults), true);
+}
 
 }  // namespace stamp

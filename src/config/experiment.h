@@ -7,6 +7,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/files.h"
@@ -78,9 +79,12 @@ struct Experiment {
 
 // `overrides` are "a.b=value" texts of --set: values are YAML scalars, places say "--set". They may name anything the
 // file may hold ("sweep.axes.quantization.method=[rtn]"). Throws one ConfigError with every fault, one a line:
-// "file:line:column: path: what was given; what is allowed". Neither models nor texts are opened. `catalog` must outlive
-// the result.
+// "file:line:column: path: what was given; what is allowed". Neither models nor texts are opened. `catalog` must
+// outlive the result.
 Experiment read_experiment(const fs::path& path, const std::vector<std::string>& overrides, const Catalog& catalog);
+// The same for a text that would stand at `path` (relative paths and `extends` start there).
+Experiment parse_experiment(std::string_view text, const fs::path& path, const std::vector<std::string>& overrides,
+                            const Catalog& catalog);
 // The same for a reusable piece under configs/: any subset of the keys, no model needed.
 Experiment read_piece(const fs::path& path, const Catalog& catalog);
 

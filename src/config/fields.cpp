@@ -13,31 +13,49 @@ struct Condition {
   std::function<bool(const TrialSpec&)> holds;
 };
 
-bool weights_on(const TrialSpec& t) { return t.quantization.weights.bits < 16; }
-bool activations_on(const TrialSpec& t) { return t.quantization.activations.bits < 16; }
-bool cache_on(const TrialSpec& t) { return t.quantization.kv_cache.bits < 16; }
-bool any_rows_on(const TrialSpec& t) { return activations_on(t) || cache_on(t); }
+bool weights_on(const TrialSpec& t) {
+  return t.quantization.weights.bits < 16;
+}
+bool activations_on(const TrialSpec& t) {
+  return t.quantization.activations.bits < 16;
+}
+bool cache_on(const TrialSpec& t) {
+  return t.quantization.kv_cache.bits < 16;
+}
+bool any_rows_on(const TrialSpec& t) {
+  return activations_on(t) || cache_on(t);
+}
 bool sequence_on(const TrialSpec& t) {
   return activations_on(t) || (cache_on(t) && t.quantization.kv_cache.transformed);
 }
-bool transforms(const TrialSpec& t) { return t.quantization.sequence.transform != "identity"; }
+bool transforms(const TrialSpec& t) {
+  return t.quantization.sequence.transform != "identity";
+}
 
-Condition if_weights() { return {"weights.bits below 16", weights_on}; }
+Condition if_weights() {
+  return {"weights.bits below 16", weights_on};
+}
 Condition if_weight_groups() {
   return {"weights.bits below 16 and granularity group",
           [](const TrialSpec& t) { return weights_on(t) && t.quantization.weights.granularity == "group"; }};
 }
-Condition if_activations() { return {"activations.bits below 16", activations_on}; }
+Condition if_activations() {
+  return {"activations.bits below 16", activations_on};
+}
 Condition if_activation_groups() {
   return {"activations.bits below 16 and granularity group",
           [](const TrialSpec& t) { return activations_on(t) && t.quantization.activations.granularity == "group"; }};
 }
-Condition if_cache() { return {"kv_cache.bits below 16", cache_on}; }
+Condition if_cache() {
+  return {"kv_cache.bits below 16", cache_on};
+}
 Condition if_cache_transforms() {
   return {"kv_cache.bits below 16 and a transform other than identity",
           [](const TrialSpec& t) { return cache_on(t) && transforms(t); }};
 }
-Condition if_rows() { return {"activations.bits or kv_cache.bits below 16", any_rows_on}; }
+Condition if_rows() {
+  return {"activations.bits or kv_cache.bits below 16", any_rows_on};
+}
 Condition if_sequence() {
   return {"activations.bits below 16, or kv_cache.bits below 16 and transformed", sequence_on};
 }
@@ -67,18 +85,26 @@ const TrialSpec& default_trial() {
 
 template <class T>
 Json to_value(const T& member) {
-  if constexpr (std::is_same_v<T, double>) return number_json(member);
-  else if constexpr (std::is_same_v<T, std::uint64_t>) return static_cast<std::int64_t>(member);
-  else return Json(member);
+  if constexpr (std::is_same_v<T, double>)
+    return number_json(member);
+  else if constexpr (std::is_same_v<T, std::uint64_t>)
+    return static_cast<std::int64_t>(member);
+  else
+    return Json(member);
 }
 
 template <class T>
 constexpr Field::Type type_of() {
-  if constexpr (std::is_same_v<T, bool>) return Field::Type::boolean;
-  else if constexpr (std::is_same_v<T, double>) return Field::Type::real;
-  else if constexpr (std::is_integral_v<T>) return Field::Type::integer;
-  else if constexpr (std::is_same_v<T, std::string>) return Field::Type::text;
-  else return Field::Type::names;
+  if constexpr (std::is_same_v<T, bool>)
+    return Field::Type::boolean;
+  else if constexpr (std::is_same_v<T, double>)
+    return Field::Type::real;
+  else if constexpr (std::is_integral_v<T>)
+    return Field::Type::integer;
+  else if constexpr (std::is_same_v<T, std::string>)
+    return Field::Type::text;
+  else
+    return Field::Type::names;
 }
 
 // One line of the list under construction.
@@ -108,7 +134,9 @@ struct Line {
     field.names_of = kind;
     field.choices = catalog.names(kind);
     // A program without plugins of a kind (a test, a reader of records) still knows the default.
-    if (field.choices.empty()) field.choices = field.fallback.is_array() ? field.fallback.get<std::vector<std::string>>() : std::vector<std::string>{field.fallback.get<std::string>()};
+    if (field.choices.empty())
+      field.choices = field.fallback.is_array() ? field.fallback.get<std::vector<std::string>>()
+                                                : std::vector<std::string>{field.fallback.get<std::string>()};
     return std::move(*this);
   }
   Line text_source(const Catalog& catalog) && {
@@ -147,7 +175,9 @@ Line line(const char* path, Access access) {
   return l;
 }
 // The path in the file is the path in the structs: it stands once.
-#define STAMP_FIELD(member) line(#member, [](auto& t) -> auto& { return t.member; })
+#define STAMP_FIELD(member) \
+  line(                     \
+      #member, [](auto& t) -> auto& { return t.member; })
 
 Field::Type type_of(OptionInfo::Type type) {
   switch (type) {
@@ -173,7 +203,9 @@ struct Home {
 
 std::vector<Home> homes() {
   return {
-      {PluginKind::method, "quantization", true,
+      {PluginKind::method,
+       "quantization",
+       true,
        [](const TrialSpec& t) -> const std::string& { return t.quantization.method; },
        [](const TrialSpec& t) -> const Json& { return t.quantization.method_options; },
        [](TrialSpec& t) -> Json& { return t.quantization.method_options; },
@@ -197,7 +229,9 @@ std::string section_of(const Home& home, const PluginInfo& plugin) {
   return home.own_section ? home.section + "." + plugin.name : home.section;
 }
 
-Json canonical_number(const Json& value) { return value.is_number_float() ? number_json(value.get<double>()) : value; }
+Json canonical_number(const Json& value) {
+  return value.is_number_float() ? number_json(value.get<double>()) : value;
+}
 
 Field option_field(const Home& home, const PluginInfo& plugin, const OptionInfo& option) {
   Field f;
@@ -213,7 +247,8 @@ Field option_field(const Home& home, const PluginInfo& plugin, const OptionInfo&
   f.owner_kind = home.kind;
   f.owner = plugin.name;
   const auto active = [chosen = home.chosen, owner = plugin.name](const TrialSpec& t) { return chosen(t) == owner; };
-  f.get = [active, held_by = home.held, name = option.name, fallback = f.fallback](const TrialSpec& t) -> std::optional<Json> {
+  f.get = [active, held_by = home.held, name = option.name,
+           fallback = f.fallback](const TrialSpec& t) -> std::optional<Json> {
     if (!active(t)) return std::nullopt;
     const Json& held = held_by(t);
     const auto found = held.find(name);
@@ -242,6 +277,8 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   };
   constexpr double most = 1 << 20;
 
+  // One line an option, so that the list reads as a table.
+  // clang-format off
   add(STAMP_FIELD(model.path).file().says("GGUF file, HF or diffusers folder; ${NAME} is replaced by an environment variable"));
   add(STAMP_FIELD(model.name).says("shown in tables and part of the trial id; empty: the last part of the path"));
 
@@ -287,6 +324,7 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   add_options(PluginKind::allocator);
 
   add(STAMP_FIELD(evaluate).named(PluginKind::metric, catalog).says("metrics to compute; the order does not matter"));
+  // clang-format on
   return fields;
 }
 

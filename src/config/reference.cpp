@@ -16,9 +16,13 @@ std::string cell(const std::string& text) {
   return out;
 }
 
-std::string code(const std::string& text) { return text.empty() ? text : fmt::format("`{}`", cell(text)); }
+std::string code(const std::string& text) {
+  return text.empty() ? text : fmt::format("`{}`", cell(text));
+}
 
-std::string table_row(const std::vector<std::string>& cells) { return fmt::format("| {} |\n", join(cells, " | ")); }
+std::string table_row(const std::vector<std::string>& cells) {
+  return fmt::format("| {} |\n", join(cells, " | "));
+}
 
 std::string table_head(const std::vector<std::string>& titles) {
   return table_row(titles) + table_row(std::vector<std::string>(titles.size(), "---"));
@@ -59,13 +63,15 @@ std::string capitalised(std::string text) {
 const std::vector<FileKey>& file_keys() {
   static const std::vector<FileKey> keys = {
       {"schema", "1", "1", "version of this format"},
-      {"name", "text", "the file's name", "names the run folder; letters, digits, _, - and . (of `sweep.yaml`: its folder's name)"},
+      {"name", "text", "the file's name",
+       "names the run folder; letters, digits, _, - and . (of `sweep.yaml`: its folder's name)"},
       {"extends", "a list of paths", "[]", "files merged below this one, later ones win; relative to this file"},
       {"sweep", "a map", "{}", "how the trials differ"},
       {"sweep.axes", "a map: path to a list of values", "{}", "every combination of the values becomes a trial"},
       {"sweep.zip", "a list of maps: path to a list of values", "[]", "the lists of one map are walked together"},
       {"sweep.cells", "a list of maps: path to a value", "[]", "single extra trials: the base with these settings"},
-      {"sweep.exclude", "a list of {when: map, because: text}", "[]", "combinations left out; a list of values under `when` means any of them"},
+      {"sweep.exclude", "a list of {when: map, because: text}", "[]",
+       "combinations left out; a list of values under `when` means any of them"},
       {"sweep.repeats", "an integer from 1 to 1000", "1", "how often every trial is run, each with its own seeds"},
       {"table", "a map", "{}", "how results are shown"},
       {"table.rows", "a path or a list of paths", "", "the setting that tells rows apart"},
@@ -98,12 +104,14 @@ std::string plugins_markdown(const Schema& schema) {
     text += fmt::format("{}### {}s\n\n", text.empty() ? "" : "\n", capitalised(name_of(kind)));
     text += table_head({"name", "what it does", "source", "cost online", "calibration"});
     for (const PluginInfo& p : plugins) {
-      text += table_row({code(p.name), cell(p.summary), cell(p.source), cell(p.cost), p.needs_calibration ? "yes" : "no"});
+      text +=
+          table_row({code(p.name), cell(p.summary), cell(p.source), cell(p.cost), p.needs_calibration ? "yes" : "no"});
     }
     std::string options;
     for (const Field& field : schema.fields()) {
       if (field.owner_kind != kind) continue;
-      options += row(field, allowed_text(field) + (schema.find(field.path).size() > 1 ? " (for " + field.owner + ")" : ""));
+      options +=
+          row(field, allowed_text(field) + (schema.find(field.path).size() > 1 ? " (for " + field.owner + ")" : ""));
     }
     if (!options.empty()) text += fmt::format("\n{}{}", table_head(option_titles), options);
   }

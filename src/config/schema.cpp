@@ -28,7 +28,8 @@ std::string range_text(const Field& field, const std::string& what) {
 }
 
 bool within(const Field& field, double value) {
-  if (!field.numbers.empty()) return std::find(field.numbers.begin(), field.numbers.end(), value) != field.numbers.end();
+  if (!field.numbers.empty())
+    return std::find(field.numbers.begin(), field.numbers.end(), value) != field.numbers.end();
   if (field.min && (field.above_min ? value <= *field.min : value < *field.min)) return false;
   return !(field.max && value > *field.max);
 }
@@ -37,7 +38,9 @@ bool is_choice(const Field& field, const std::string& value) {
   return std::find(field.choices.begin(), field.choices.end(), value) != field.choices.end();
 }
 
-bool looks_like_path(const std::string& value) { return value.find_first_of("/.") != std::string::npos; }
+bool looks_like_path(const std::string& value) {
+  return value.find_first_of("/.") != std::string::npos;
+}
 
 std::string suggestion(const Field& field, const Json& value) {
   if (!value.is_string()) return {};
@@ -87,7 +90,8 @@ bool fits(const Field& field, const Json& value) {
     case Field::Type::file: return value.is_string() && !value.get<std::string>().empty();
     case Field::Type::choice: return value.is_string() && is_choice(field, value.get<std::string>());
     case Field::Type::text_source:
-      return value.is_string() && (is_choice(field, value.get<std::string>()) || looks_like_path(value.get<std::string>()));
+      return value.is_string() &&
+             (is_choice(field, value.get<std::string>()) || looks_like_path(value.get<std::string>()));
     case Field::Type::names: return check_names(field, value).empty();
   }
   return false;
@@ -113,7 +117,9 @@ std::string allowed_text(const Field& field) {
     case Field::Type::text_source:
       text = "a known text (" + list_text(field, "none") + ") or a path (with a / or a .) to UTF-8 text";
       break;
-    case Field::Type::names: text = "a list of different names out of: " + list_text(field, "(nothing is registered)"); break;
+    case Field::Type::names:
+      text = "a list of different names out of: " + list_text(field, "(nothing is registered)");
+      break;
   }
   return field.automatic ? text + ", or auto" : text;
 }

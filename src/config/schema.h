@@ -16,18 +16,18 @@ struct Field {
   enum class Type { boolean, integer, real, text, choice, file, text_source, names };
   std::string path;  // "quantization.weights.bits"
   Type type = Type::text;
-  Json fallback;                     // as written in a file; "auto" where the plugin decides
-  std::optional<double> min, max;    // inclusive
-  bool above_min = false;            // min itself is not allowed
-  std::vector<double> numbers;       // when not empty: the only numbers allowed
-  std::vector<std::string> choices;  // choice and names; for text_source the known names
-  std::optional<PluginKind> names_of;  // choices are the catalog's names of this kind
-  bool automatic = false;            // `auto` is allowed
-  std::string help;                  // one line, with unit
-  std::string when;                  // "" = always matters; otherwise in words
-  std::optional<PluginKind> owner_kind;  // option of a plugin ...
-  std::string owner;                     // ... of this name
-  bool hashed = true;                    // enters the trial id
+  Json fallback;                                             // as written in a file; "auto" where the plugin decides
+  std::optional<double> min, max;                            // inclusive
+  bool above_min = false;                                    // min itself is not allowed
+  std::vector<double> numbers;                               // when not empty: the only numbers allowed
+  std::vector<std::string> choices;                          // choice and names; for text_source the known names
+  std::optional<PluginKind> names_of;                        // choices are the catalog's names of this kind
+  bool automatic = false;                                    // `auto` is allowed
+  std::string help;                                          // one line, with unit
+  std::string when;                                          // "" = always matters; otherwise in words
+  std::optional<PluginKind> owner_kind;                      // option of a plugin ...
+  std::string owner;                                         // ... of this name
+  bool hashed = true;                                        // enters the trial id
   std::function<std::optional<Json>(const TrialSpec&)> get;  // nothing: option of a plugin that is not active
   std::function<void(TrialSpec&, const Json&)> set;          // the value has passed check_value
   std::function<bool(const TrialSpec&)> matters;             // can it change a result of this trial?
@@ -43,12 +43,14 @@ class Schema {
  public:
   explicit Schema(const Catalog& catalog);  // the catalog must outlive the schema
   const Catalog& catalog() const { return *catalog_; }
-  const std::vector<Field>& fields() const { return fields_; }  // in canonical order, plugin options last in their section
+  const std::vector<Field>& fields() const {
+    return fields_;
+  }  // in canonical order, plugin options last in their section
   // Several plugins may own an option of one path (levels of two transforms); plain fields come alone.
   std::vector<const Field*> find(const std::string& path) const;
-  bool is_section(const std::string& path) const;                     // a map in the file: "quantization.weights"
+  bool is_section(const std::string& path) const;                       // a map in the file: "quantization.weights"
   std::vector<std::string> children(const std::string& section) const;  // last parts of what a section may hold
-  std::vector<std::string> paths() const;                             // distinct field paths, in order
+  std::vector<std::string> paths() const;                               // distinct field paths, in order
 
   // What a trial holds at a path, as written in a file; nothing for unknown paths and inactive plugins' options.
   std::optional<Json> value(const TrialSpec& spec, const std::string& path) const;

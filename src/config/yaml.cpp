@@ -37,7 +37,8 @@ class TreeBuilder final : public YAML::EventHandler {
     fault(place(mark), "an alias (*name); aliases are not supported, write the value again or use `extends`");
     add(node(YamlNode::Kind::null, mark));
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
     YamlNode scalar = node(YamlNode::Kind::scalar, mark);
@@ -66,7 +67,9 @@ class TreeBuilder final : public YAML::EventHandler {
     Place key_place;
   };
 
-  Place place(const YAML::Mark& mark) const { return Place{file_, std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1}; }
+  Place place(const YAML::Mark& mark) const {
+    return Place{file_, std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1};
+  }
   YamlNode node(YamlNode::Kind kind, const YAML::Mark& mark) const {
     YamlNode n;
     n.kind = kind;
@@ -75,7 +78,8 @@ class TreeBuilder final : public YAML::EventHandler {
   }
   void fault(const Place& at, const std::string& what) { faults_.push_back(at.text() + ": " + what); }
   void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
-    if (anchor != 0) fault(place(mark), "an anchor (&name); anchors are not supported, use `extends` to share settings");
+    if (anchor != 0)
+      fault(place(mark), "an anchor (&name); anchors are not supported, use `extends` to share settings");
   }
   void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
     if (!tag.empty() && tag != "?" && tag != "!") fault(place(mark), "the tag \"" + tag + "\"; tags are not supported");
@@ -116,7 +120,10 @@ class TreeBuilder final : public YAML::EventHandler {
     top.key = key.text;
     top.key_place = key.place;
     if (!key.is_scalar()) {
-      fault(key.place, std::string("a key that is ") + (key.is_null() ? "empty" : key.is_map() ? "a map" : "a list") +
+      fault(key.place, std::string("a key that is ") +
+                           (key.is_null()  ? "empty"
+                            : key.is_map() ? "a map"
+                                           : "a list") +
                            "; a key is text");
     } else if (!key.quoted && key.text == "<<") {
       fault(key.place, "a merge key (<<); merge keys are not supported, use `extends` to share settings");
@@ -220,7 +227,9 @@ std::string doubtful_number(std::string_view text) {
     return "numbers are finite";
   }
   if (body.size() > 2 && body[0] == '0' && std::string_view("xXoObB").find(body[1]) != std::string_view::npos &&
-      std::all_of(body.begin() + 2, body.end(), [](char c) { return std::string_view("0123456789abcdefABCDEF_").find(c) != std::string_view::npos; })) {
+      std::all_of(body.begin() + 2, body.end(), [](char c) {
+        return std::string_view("0123456789abcdefABCDEF_").find(c) != std::string_view::npos;
+      })) {
     return "numbers are decimal";
   }
   if (body.find('_') != std::string_view::npos && body[0] >= '0' && body[0] <= '9' &&
@@ -283,12 +292,15 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<
     return YamlNode{};
   };
   if (text.size() > yaml_size_limit) {
-    faults.push_back(file + ": " + bytes_text(text.size()) + "; an experiment file has at most " + bytes_text(yaml_size_limit));
+    faults.push_back(file + ": " + bytes_text(text.size()) + "; an experiment file has at most " +
+                     bytes_text(yaml_size_limit));
     return {};
   }
-  if (text.substr(0, 3) == "\xef\xbb\xbf") text.remove_prefix(3);  // a byte order mark would shift the first line's columns
+  if (text.substr(0, 3) == "\xef\xbb\xbf")
+    text.remove_prefix(3);  // a byte order mark would shift the first line's columns
   if (const auto at = first_binary_byte(text); at != std::string_view::npos) {
-    return refuse(at, "not a text file: a byte that is not UTF-8 text (" + std::to_string(static_cast<unsigned char>(text[at])) + ")");
+    return refuse(at, "not a text file: a byte that is not UTF-8 text (" +
+                          std::to_string(static_cast<unsigned char>(text[at])) + ")");
   }
   if (const auto at = first_bracket_too_deep(text); at != std::string_view::npos) {
     return refuse(at, "more than " + std::to_string(yaml_depth_limit) + " brackets are open here");
@@ -313,16 +325,19 @@ YamlNode read_yaml(const fs::path& path, std::vector<std::string>& faults) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found || status.type() == fs::file_type::none) {
-    faults.push_back(file + ": no such file" + (error && status.type() == fs::file_type::none ? " (" + error.message() + ")" : ""));
+    faults.push_back(file + ": no such file" +
+                     (error && status.type() == fs::file_type::none ? " (" + error.message() + ")" : ""));
     return {};
   }
   if (status.type() != fs::file_type::regular) {
-    faults.push_back(file + ": is " + (fs::is_directory(status) ? "a folder" : "not a regular file") + "; a YAML file is wanted");
+    faults.push_back(file + ": is " + (fs::is_directory(status) ? "a folder" : "not a regular file") +
+                     "; a YAML file is wanted");
     return {};
   }
   const std::uintmax_t size = fs::file_size(path, error);
   if (!error && size > yaml_size_limit) {
-    faults.push_back(file + ": " + bytes_text(size) + "; an experiment file has at most " + bytes_text(yaml_size_limit));
+    faults.push_back(file + ": " + bytes_text(size) + "; an experiment file has at most " +
+                     bytes_text(yaml_size_limit));
     return {};
   }
   std::string text;
@@ -334,7 +349,8 @@ YamlNode read_yaml(const fs::path& path, std::vector<std::string>& faults) {
   }
   const std::size_t before = faults.size();
   YamlNode root = parse_yaml(text, file, faults);
-  if (root.is_null() && faults.size() == before) faults.push_back(file + ": the file is empty; a map of settings is wanted");
+  if (root.is_null() && faults.size() == before)
+    faults.push_back(file + ": the file is empty; a map of settings is wanted");
   if (root.place.file.empty()) root.place.file = file;
   return root;
 }
