@@ -1,0 +1,147 @@
+#include "report/plot_data.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/text.h"
+#include "report/table.h"
+
+namespace stamp {
+
+namespace {
+
+std::string optional_number(const std::optional<double>& v) { return v ? number_text(*v) : ""; }
+
+std::string average(const Record& r, const char* key) {
+  const auto it = r.averages.find(key);
+  return it == r.averages.end() ? "" : setting_text(*it);
+}
+
+// id, model, method, transform, label: the head of every line.
+class Heads {
+ public:
+  explicit Heads(const ReportSource& source) {
+    for (const std::string& p : varied_paths(source))
+      if (p != "model.name" && p != "model.path" && p != "quantization.method" && p != "quantization.sequence.transform") others_.push_back(p);
+  }
+  std::vector<std::string> of(const ReportTrial& t, const Json& labels) const {
+    const Json& spec = t.record->spec;
+    std::vector<std::string> f{t.id};
+    for (const char* path : {"model.name", "quantization.method", "quantization.sequence.transform"}) {
+      const auto value = setting(labels, spec, path);
+      f.push_back(value ? setting_text(*value) : "");
+    }
+    f.push_back(label_text(labels, others_));
+    return f;
+  }
+
+ private:
+  std::vector<std::string> others_;
+};
+
+// Finished trials; a trial that stands in several places of the sweep is drawn once, at its first.
+template <class Visit>
+void for_each_done(const ReportSource& source, Visit&& visit) {
+  static const Json none = Json::object();
+  for (const ReportTrial& t : source.trials)
+    if (t.record && t.record->status == "done") visit(t, t.labels.empty() ? none : t.labels.front());
+}
+
+std::string layer_of(const std::string& slot) {
+  const std::vector<std::string> parts = split(slot, '.');
+  for (std::size_t i = 0; i + 1 < parts.size(); ++i)
+    if (parts[i] == "layers" || parts[i] == "blocks") return parts[i + 1];
+  return "";
+}
+
+void append(std::vector<std::string>& to, std::initializer_list<std::string> more) { to.insert(to.end(), more); }
+
+}  // namespace
+
+std::string perplexity_csv(const ReportSource& source, const std::string& metric) {
+  const Heads heads(source);
+  std::string out =
+      csv_line({"id", "model", "method", "transform", "label", "value", "low", "high", "n", "fp", "activation_bits", "kv_bits", "weight_bits", "protocol"});
+  static const Json none = Json::object();
+  for (const ReportTrial& t : source.trials) {
+    if (!t.record || t.record->status != "done") continue;
+    const Metric* m = find_metric(*t.record, metric);
+    if (!m) continue;
+    const Metric* fp = find_metric(*t.record, metric + "_fp");
+    std::vector<Json> places = t.labels;
+    if (places.empty()) places.push_back(none);
+    for (const Json& labels : places) {  // a bar wherever the sweep asks for one
+      std::vector<std::string> f = heads.of(t, labels);
+      append(f, {number_text(m->value), optional_number(m->low), optional_number(m->high), std::to_string(m->n),
+                 fp ? number_text(fp->value) : "", average(*t.record, "activation_bits"), average(*t.record, "kv_bits"),
+                 average(*t.record, "weight_bits"), m->protocol});
+      out += csv_line(f);
+    }
+  }
+  return out;
+}
+
+std::string bound_csv(const ReportSource& source) {
+  const Heads heads(source);
+  std::string out = csv_line({"id", "model", "method", "transform", "label", "slot", "kind", "layer", "tokens", "features", "samples", "bits", "signal",
+                              "error", "b1", "b2", "b3", "b4", "ratio", "worst_ratio", "sqnr_db", "energy_share", "theorem"});
+  for_each_done(source, [&](const ReportTrial& t, const Json& labels) {
+    for (const SlotResult& s : t.record->slots) {
+      const SlotStatistics& a = s.sums;
+      if (a.samples == 0) continue;  // a slot that was left in full precision
+      std::vector<std::string> f = heads.of(t, labels);
+      append(f, {s.name, s.kind, layer_of(s.name), std::to_string(a.tokens), std::to_string(a.features), std::to_string(a.samples),
+                 optional_number(s.bits()), number_text(a.signal), number_text(a.error), number_text(a.b1), number_text(a.b2), number_text(a.b3),
+                 number_text(a.b4), number_text(s.ratio()), number_text(a.worst_ratio), number_text(s.sqnr_db()), optional_number(s.share()),
+                 s.theorem.empty() ? "holds" : s.theorem});
+      out += csv_line(f);
+    }
+  });
+  return out;
+}
+
+std::string energy_csv(const ReportSource& source) {
+  const Heads heads(source);
+  std::string out = csv_line(
+      {"id", "model", "method", "transform", "label", "kind", "slots", "tokens", "row_from", "row_to", "energy", "relative", "error", "bits"});
+  struct Sums {
+    std::size_t slots = 0;
+    std::vector<double> energy, relative, error, bits;
+  };
+  for_each_done(source, [&](const ReportTrial& t, const Json& labels) {
+    // Slots of one kind with the same bands; others (another length) stand apart.
+    std::map<std::pair<std::string, std::vector<std::int64_t>>, Sums> groups;
+    for (const SlotResult& s : t.record->slots) {
+      const auto rows = s.rows();
+      if (!rows || rows->edges.size() < 2) continue;
+      const std::size_t n = rows->edges.size() - 1;
+      double total = 0;
+      for (std::size_t i = 0; i < n; ++i) total += rows->energy[i] * static_cast<double>(rows->edges[i + 1] - rows->edges[i]);
+      const double mean = total / static_cast<double>(rows->edges.back());
+      Sums& g = groups[{s.kind, rows->edges}];
+      for (auto* v : {&g.energy, &g.relative, &g.error, &g.bits}) v->resize(n, 0);
+      ++g.slots;
+      for (std::size_t i = 0; i < n; ++i) {
+        g.energy[i] += rows->energy[i];
+        g.relative[i] += mean > 0 ? rows->energy[i] / mean : 0;
+        if (!rows->error.empty()) g.error[i] += rows->error[i];
+        if (!rows->bits.empty()) g.bits[i] += rows->bits[i];
+      }
+    }
+    for (const auto& [key, g] : groups) {
+      const auto& [kind, edges] = key;
+      const auto slots = static_cast<double>(g.slots);
+      for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
+        std::vector<std::string> f = heads.of(t, labels);
+        append(f, {kind, std::to_string(g.slots), std::to_string(edges.back()), std::to_string(edges[i]), std::to_string(edges[i + 1]),
+                   number_text(g.energy[i] / slots), number_text(g.relative[i] / slots), number_text(g.error[i] / slots),
+                   number_text(g.bits[i] / slots)});
+        out += csv_line(f);
+      }
+    }
+  });
+  return out;
+}
+
+}  // namespace stamp

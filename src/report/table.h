@@ -1,0 +1,60 @@
+// A table of one metric over the sweep, with what a careful reader must know under it. Product sections 3 and 6.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "report/reference.h"
+#include "report/source.h"
+
+namespace stamp {
+
+struct TableCell {
+  enum class State { absent, value, failed, missing, pending };  // absent: excluded or not in the sweep
+  State state = State::absent;
+  double value = 0;
+  std::optional<double> low, high;    // of a single trial with an interval
+  std::optional<double> deviation;    // over repeats, with two and more
+  int samples = 0;                    // repeats that went in
+  std::int64_t items = 0;             // n of the metric
+  std::optional<double> paper;
+  bool sees_ahead = false;            // dagger
+  bool best = false;                  // of its row; ties as shown share it
+  std::vector<std::string> ids;
+};
+
+struct TableRow {
+  std::vector<std::string> labels;
+  std::vector<TableCell> cells;
+  bool reference = false;             // the full-precision row
+};
+
+struct Table {
+  std::string title;
+  std::string value;                  // metric, "" in the long layout (the columns are metrics)
+  std::string unit;
+  std::vector<std::string> row_heads;
+  std::vector<std::string> columns;
+  std::string columns_are;            // "transform": what the columns vary
+  bool with_paper = false;
+  bool lower_is_better = true;
+  std::vector<TableRow> rows;
+  std::vector<std::string> notes;     // under the table, plain text
+};
+
+// Layouts: "" or "grid": rows x columns of the table spec (or rows: everything that varies); "long": one row a trial,
+// one column a metric. Settings that vary without being named by the spec split the rows, and a note says so.
+// ConfigError: unknown layout, no such metric, values of different protocols that would share a column.
+Table make_table(const ReportSource& source, const std::string& layout, const PaperEntry* paper);
+const std::vector<std::string>& table_layouts();
+
+std::string markdown(const Table& table);
+std::string latex(const Table& table);  // booktabs
+std::string csv(const Table& table);    // one line a cell, full precision
+
+// 24.15, 335.5, 1062, 0.0123: four significant digits, never an exponent below 10^7.
+std::string value_text(double value);
+std::string csv_field(const std::string& text);  // RFC 4180
+std::string csv_line(const std::vector<std::string>& fields);
+
+}  // namespace stamp
