@@ -10,6 +10,8 @@
 
 namespace stamp {
 
+class BlockwiseTransform;
+
 class SequenceTransform {
  public:
   virtual ~SequenceTransform() = default;
@@ -23,16 +25,39 @@ class SequenceTransform {
   // splits columns into tiles that stay in the cache, one thread each.
   virtual bool whole() const { return false; }
   virtual bool is_identity() const { return false; }
+  // Not null when L is block-diagonal up to the order of its rows, which lets a driver finish one block of tokens,
+  // all columns, before it touches the next.
+  virtual const BlockwiseTransform* blockwise() const { return nullptr; }
   // Slow obvious twin: the dense matrix, s x s row-major, in double, built from the defining formula and never
   // from forward().
   virtual std::vector<double> matrix() const = 0;
+};
+
+// The block view of a transform that never mixes tokens of different blocks of consecutive tokens (identity; Haar
+// with J levels: 2^J tokens a block). All functions are thread-safe.
+class BlockwiseTransform {
+ public:
+  virtual ~BlockwiseTransform() = default;
+  virtual std::int64_t blocks() const = 0;
+  virtual std::int64_t block_begin(std::int64_t block) const = 0;  // first token; block_begin(blocks()) = tokens
+  // Transformed row of the full transform that a block leaves in the place of `token`.
+  virtual std::int64_t output_row(std::int64_t token) const = 0;
+  // x: the block's tokens x d; t: as many rows, t.stride a multiple of 16 and >= d rounded up to one, rows 64-byte
+  // aligned. Local row p of t becomes row output_row(block_begin + p) of L X; columns d.. up to the next multiple of
+  // 16 become zero.
+  virtual void forward_block(std::int64_t block, ConstMatrixView x, MatrixView t) const = 0;
+  // Inverse of forward_block; t is overwritten. `stream`: write around the caches (out.data 64-byte aligned,
+  // out.stride and d multiples of 16).
+  virtual void inverse_block(std::int64_t block, MatrixView t, MatrixView out, bool stream) const = 0;
 };
 
 // What a factory gets. `options` are complete (base/plugin.h). `basis` is the calibrated s x s basis (rows = basis
 // vectors, for klt), null for the others; `gemm` is used by dense transforms.
 struct SequenceTransformRequest {
   std::int64_t tokens = 0;       // s, without the skipped ones
-  std::int64_t high_tokens = 0;  // k, for `levels: auto`
+  // k, for `levels: auto`: rows at high bits among these `tokens` rows, so without the skipped ones too
+  // (64 high tokens and skip_first 1: 63). 0 = none; the published 64 is assumed then.
+  std::int64_t high_tokens = 0;
   std::int64_t grid_height = 0, grid_width = 0;  // images; 0 = a plain sequence
   Json options = Json::object();
   std::shared_ptr<const std::vector<float>> basis;

@@ -1,0 +1,27 @@
+// The bit allocators, in the order they are listed to users: one line each.
+#include "base/error.h"
+#include "base/text.h"
+#include "quant/allocation.h"
+#include "quant/budgeted.h"
+#include "quant/two_level.h"
+
+namespace stamp {
+
+const std::vector<AllocatorPlugin>& allocators() {
+  static const std::vector<AllocatorPlugin> list{
+      uniform_plugin(), two_level_plugin(), optimal_plugin(), integer_plugin(),
+  };
+  return list;
+}
+
+const AllocatorPlugin& allocator(const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& plugin : allocators()) {
+    if (plugin.info.name == name) return plugin;
+    names.push_back(plugin.info.name);
+  }
+  throw TrialError("refused",
+                   "unknown allocation \"" + name + "\"" + did_you_mean(name, names) + "; known: " + join(names, ", "));
+}
+
+}  // namespace stamp

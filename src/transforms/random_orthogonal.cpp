@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "base/seed.h"
+#include "transforms/feature_transform.h"
+
+namespace stamp {
+namespace {
+
+// Rows are copied in pieces of this many, so that the copy stays in the cache.
+constexpr std::int64_t piece_rows = 512;
+
+class Dense final : public FeatureTransform {
+ public:
+  Dense(std::int64_t n, std::vector<double> r, Gemm gemm) : n_(n), exact_(std::move(r)), gemm_(gemm) {
+    r_.assign(exact_.begin(), exact_.end());
+  }
+  std::int64_t size() const override { return n_; }
+  std::string name() const override { return "random orthogonal " + std::to_string(n_); }
+  void apply(MatrixView rows) const override { multiply(rows, false); }
+  void invert(MatrixView rows) const override { multiply(rows, true); }
+  std::vector<double> matrix() const override { return exact_; }
+
+ private:
+  void multiply(MatrixView rows, bool transpose) const {
+    if (rows.cols != n_) throw std::logic_error(name() + " on rows of " + std::to_string(rows.cols));
+    std::vector<float> copy(static_cast<std::size_t>(std::min(piece_rows, rows.rows) * n_));
+    for (std::int64_t first = 0; first < rows.rows; first += piece_rows) {
+      const std::int64_t count = std::min(piece_rows, rows.rows - first);
+      for (std::int64_t i = 0; i < count; ++i) std::copy_n(rows.row(first + i), n_, copy.data() + i * n_);
+      gemm_({copy.data(), count, n_, n_}, {r_.data(), n_, n_, n_}, transpose,
+            {rows.row(first), count, n_, rows.stride});
+    }
+  }
+  std::int64_t n_;
+  std::vector<double> exact_;
+  std::vector<float> r_;
+  Gemm gemm_;
+};
+
+double dot(const double* a, const double* b, std::int64_t n) {
+  double part[8] = {};
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (std::int64_t k = 0; k < 8; ++k) part[k] += a[i + k] * b[i + k];
+  double sum = 0;
+  for (; i < n; ++i) sum += a[i] * b[i];
+  for (const double p : part) sum += p;
+  return sum;
+}
+
+void add_scaled(double* y, const double* x, double factor, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
+}
+
+// Q of A = Q R with a positive diagonal of R: the one factorization that makes Q uniform for a Gaussian A.
+// `a`: columns one after the other. Result row-major. Householder reflections, I - 2 v v^T with unit v.
+std::vector<double> orthogonal_factor(std::vector<double> a, std::int64_t n) {
+  std::vector<double> sign(static_cast<std::size_t>(n));
+  const auto column = [&](std::int64_t j) { return a.data() + j * n; };
+  for (std::int64_t j = 0; j < n; ++j) {
+    double* v = column(j) + j;
+    const std::int64_t m = n - j;
+    const double norm = std::sqrt(dot(v, v, m));
+    sign[static_cast<std::size_t>(j)] = v[0] > 0 ? -1 : 1;  // sign of the diagonal entry -sign(v0) * norm
+    v[0] += v[0] > 0 ? norm : -norm;
+    const double length = std::sqrt(dot(v, v, m));
+    if (length > 0)
+      for (std::int64_t i = 0; i < m; ++i) v[i] /= length;
+#pragma omp parallel for schedule(static) if (m > 128)
+    for (std::int64_t k = j + 1; k < n; ++k) {
+      double* c = column(k) + j;
+      add_scaled(c, v, -2 * dot(v, c, m), m);
+    }
+  }
+  // Q = P_0 P_1 ... P_{n-1} times the signs, by columns; the reflections before column j's own leave e_j alone.
+  std::vector<double> q(static_cast<std::size_t>(n * n), 0.0);
+#pragma omp parallel for schedule(dynamic, 8)
+  for (std::int64_t j = 0; j < n; ++j) {
+    std::vector<double> e(static_cast<std::size_t>(n), 0.0);
+    e[static_cast<std::size_t>(j)] = sign[static_cast<std::size_t>(j)];
+    for (std::int64_t k = j; k >= 0; --k) {
+      const double* v = column(k) + k;
+      add_scaled(e.data() + k, v, -2 * dot(v, e.data() + k, n - k), n - k);
+    }
+    for (std::int64_t i = 0; i < n; ++i) q[static_cast<std::size_t>(i * n + j)] = e[static_cast<std::size_t>(i)];
+  }
+  return q;
+}
+
+}  // namespace
+
+std::unique_ptr<FeatureTransform> random_orthogonal(std::int64_t n, std::uint64_t seed, const std::string& purpose,
+                                                    Gemm gemm) {
+  if (n < 1) throw std::logic_error("random_orthogonal: size " + std::to_string(n));
+  std::vector<double> gaussian(static_cast<std::size_t>(n * n));
+  for (std::int64_t j = 0; j < n; ++j) {  // a stream a column: the draw does not depend on how columns are split
+    RandomStream stream(seed, purpose, static_cast<std::uint64_t>(j));
+    for (std::int64_t i = 0; i < n; ++i) gaussian[static_cast<std::size_t>(j * n + i)] = stream.normal();
+  }
+  return std::make_unique<Dense>(n, orthogonal_factor(std::move(gaussian), n), gemm);
+}
+
+}  // namespace stamp

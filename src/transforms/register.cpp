@@ -1,0 +1,18 @@
+// The sequence transforms, in the order they are listed to users: one line each.
+#include "transforms/dct.h"
+#include "transforms/haar.h"
+#include "transforms/identity.h"
+#include "transforms/klt.h"
+#include "transforms/sequence_transform.h"
+#include "transforms/wht.h"
+
+namespace stamp {
+
+const std::vector<SequenceTransformPlugin>& sequence_transforms() {
+  static const std::vector<SequenceTransformPlugin> list{
+      identity_plugin(), haar_plugin(), dct_plugin(), wht_plugin(), klt_plugin(),
+  };
+  return list;
+}
+
+}  // namespace stamp
