@@ -93,7 +93,7 @@ std::string bound_csv(const ReportSource& source) {
       std::vector<std::string> f = heads.of(t, labels);
       append(f, {s.name, s.kind, layer_of(s.name), std::to_string(a.tokens), std::to_string(a.features), std::to_string(a.samples),
                  optional_number(s.bits()), number_text(a.signal), number_text(a.error), number_text(a.b1), number_text(a.b2), number_text(a.b3),
-                 number_text(a.b4), number_text(s.ratio()), number_text(a.worst_ratio), number_text(s.sqnr_db()), optional_number(s.share()),
+                 number_text(a.b4), number_text(s.ratio()), number_text(a.worst_ratio), number_text(a.sqnr_db()), optional_number(s.share()),
                  s.theorem.empty() ? "holds" : s.theorem});
       out += csv_line(f);
     }
