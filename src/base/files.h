@@ -24,6 +24,7 @@ class FileLock {
  public:
   static std::unique_ptr<FileLock> try_acquire(const fs::path& path);  // null when somebody else holds it
   ~FileLock();
+  int descriptor() const { return fd_; }  // a child that keeps it open across exec keeps the lock with it
 
  private:
   explicit FileLock(int fd) : fd_(fd) {}

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <unordered_map>
 
 #include "base/error.h"
 
@@ -108,6 +107,7 @@ ReadRecords RunStore::read(bool with_slots) const {
     ++out.lines;
     try {
       Record record = record_from_json(parse_line(line, with_slots));
+      ++out.writes[record.id];
       const auto [it, fresh] = place.try_emplace(record.id, out.records.size());
       if (fresh)
         out.records.push_back(std::move(record));

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/files.h"
@@ -15,6 +16,7 @@ struct ReadRecords {
   std::vector<Record> records;       // the newest of every id, in the order in which ids first appear
   std::vector<std::string> notices;  // torn last line, damaged lines with their numbers: say them to the user
   std::size_t lines = 0;             // whole lines seen, superseded ones included
+  std::unordered_map<std::string, std::size_t> writes;  // records of every id, superseded ones included
   const Record* find(const std::string& id) const;
 };
 
