@@ -1,0 +1,98 @@
+"""The self-test of plot.py: made-up records through every figure, with counts that a wrong figure would miss."""
+
+import csv
+import pathlib
+import tempfile
+
+METHODS, TRANSFORMS = ("rtn", "smoothquant", "quarot"), ("identity", "haar", "dct")
+PROTOCOL = "context 2048, 4 windows, text wikitext2-test 173c87a5, tokenizer 0a1b2c3d, bos start"
+
+
+def write(path, rows):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def perplexity_rows():
+    rows = []
+    for i, method in enumerate(METHODS):
+        for j, transform in enumerate(TRANSFORMS):
+            value = 24.15 * 10 ** (2.2 / (1 + i + j))
+            rows.append({"id": f"{i}{j}", "model": "made-up", "method": method, "transform": transform, "label": "", "value": value,
+                         "low": value / 1.2, "high": value * 1.2, "n": 4, "fp": 24.15, "activation_bits": 4.125, "kv_bits": 4.125,
+                         "weight_bits": 4, "protocol": PROTOCOL})
+    rows[-1]["low"] = rows[-1]["high"] = ""  # an interval is not always known
+    rows.append({**rows[0], "id": "x", "transform": "wht", "value": "inf"})  # must be left out, and counted as such
+    return rows
+
+
+def bound_rows(all_bits):
+    rows = []
+    for method in METHODS:
+        for transform in TRANSFORMS:
+            for bits in all_bits:
+                for layer in range(6):
+                    signal = 10.0 ** (layer + 1)
+                    b1 = signal * 600 / (2 ** bits - 1) ** 2 / (1 + TRANSFORMS.index(transform))
+                    rows.append({"id": "0", "model": "made-up", "method": method, "transform": transform, "label": f"bits {bits}",
+                                 "slot": f"layers.{layer}.mlp.down_proj.input", "kind": "linear input", "layer": layer, "tokens": 2048,
+                                 "features": 576, "samples": 4, "bits": bits, "signal": signal, "error": b1 / (40 + 5 * layer), "b1": b1,
+                                 "b2": b1 / 20, "b3": b1 / 60, "b4": min(signal, b1 / 20), "ratio": 1 / 40, "worst_ratio": 0.03,
+                                 "sqnr_db": 12, "energy_share": 0.3, "theorem": "holds"})
+    rows[0]["worst_ratio"] = 1.5                            # one finding
+    rows[1] = {**rows[1], "theorem": "symmetric grid", "worst_ratio": 2}  # not one: the conditions do not hold
+    rows[2]["error"] = 0                                    # cannot stand on a log axis
+    return rows
+
+
+def energy_rows():
+    rows, edges = [], [0, 1, 2, 4, 8, 16, 32, 64, 128, 512, 2048]
+    for method in METHODS:
+        for transform in TRANSFORMS:
+            for kind in ("linear input", "key cache", "value cache"):
+                for low, high in zip(edges, edges[1:]):
+                    flat = transform == "identity"
+                    rows.append({"id": "0", "model": "made-up", "method": method, "transform": transform, "label": "", "kind": kind,
+                                 "slots": 120 if kind == "linear input" else 30, "tokens": 2048, "row_from": low, "row_to": high,
+                                 "energy": 1, "relative": 1 if flat else (30 + 9 * TRANSFORMS.index(transform)) / (low + 1) ** (0.4 + 0.1 * METHODS.index(method)), "error": 0.1, "bits": 8 if high <= 64 else 4})
+    return rows
+
+
+def quiet(_):
+    pass
+
+
+def run(draw):
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        write(folder / "perplexity.csv", perplexity_rows())
+        write(folder / "energy.csv", energy_rows())
+        write(folder / "bound.csv", bound_rows([4]))
+        faults = []
+
+        def expect(what, got, wanted):
+            if got != wanted:
+                faults.append(f"{what}: {got}, should be {wanted}")
+
+        expect("perplexity", draw("perplexity", folder, folder, quiet), {"perplexity": {"bars": 9, "log": True}})
+        expect("energy", draw("energy", folder, folder, quiet), {"energy": {"lines": 27}})
+        expect("bound", draw("bound", folder, folder, quiet), {"bound": {"points": 53, "violations": 1}})
+        write(folder / "bound.csv", bound_rows([2, 4, 8]))
+        expect("bound over bits", draw("bound", folder, folder, quiet), {"bound": {"points": 161, "violations": 1}})
+        write(folder / "perplexity.csv", [perplexity_rows()[-1]])
+        expect("nothing finite", draw("perplexity", folder, folder, quiet), {})
+        # Values of different protocols may not share axes.
+        rows = perplexity_rows()
+        write(folder / "perplexity.csv", rows + [{**row, "protocol": "another"} for row in rows])
+        expect("protocols", sorted(draw("perplexity", folder, folder, quiet)), ["perplexity-1", "perplexity-2"])
+        for stem in ("perplexity", "energy", "bound"):
+            for suffix in ("png", "svg"):
+                size = (folder / f"{stem}.{suffix}").stat().st_size
+                if size < 10_000:
+                    faults.append(f"{stem}.{suffix} has {size} bytes: it is empty")
+    for fault in faults:
+        print(f"plot.py --self-test: {fault}")
+    print("plot.py --self-test:", "failed" if faults else "5 figures as they should be")
+    return 1 if faults else 0
