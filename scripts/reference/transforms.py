@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Sequence transforms computed by SciPy and PyWavelets, for tests/golden/transforms.json.
+
+Without arguments the stored file is compared with a fresh computation (exit 1 when they differ by more than 1e-12);
+--write replaces it. The unit tests compare the C++ transforms with the file.
+"""
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pywt
+import scipy
+from scipy.fft import dct
+from scipy.linalg import hadamard
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "transforms.json"
+
+
+def signal(tokens):
+    """Exactly representable values in [-1, 1), the same rule as in the test."""
+    return np.array([(n * 7919 % 1024) / 512 - 1 for n in range(tokens)])
+
+
+def shown(tokens):
+    """Rows that are stored: all of a short transform, the first 32 and every 97th of a long one."""
+    if tokens <= 128:
+        return list(range(tokens))
+    return sorted(set(range(32)) | set(range(0, tokens, 97)) | {tokens - 1})
+
+
+def sequency_rows(tokens):
+    h = hadamard(tokens)
+    return h[np.argsort((np.diff(h, axis=1) != 0).sum(axis=1))] / np.sqrt(tokens)
+
+
+def cases():
+    for tokens in (1, 2, 3, 4, 5, 8, 12, 23, 64, 89, 100, 1000, 2047, 2048):
+        yield "dct", tokens, None, dct(signal(tokens), type=2, norm="ortho")
+    for tokens, levels in ((2, 1), (8, 1), (8, 2), (8, 3), (64, 5), (96, 5), (2048, 3), (2048, 5), (2048, 11)):
+        bands = pywt.wavedec(signal(tokens), "haar", mode="periodization", level=levels)
+        yield "haar", tokens, levels, np.concatenate(bands)
+    for tokens in (2, 4, 8, 64, 2048):
+        yield "wht", tokens, None, sequency_rows(tokens) @ signal(tokens)
+
+
+def compute():
+    rows = []
+    for name, tokens, levels, values in cases():
+        kept = shown(tokens)
+        rows.append({"transform": name, "tokens": tokens, "levels": levels, "rows": kept,
+                     "values": [float(values[i]) for i in kept]})
+    return {"made_by": "scripts/reference/transforms.py", "signal": "x[n] = (n * 7919 mod 1024) / 512 - 1",
+            "numpy": np.__version__, "scipy": scipy.__version__, "pywavelets": pywt.__version__, "cases": rows}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="replace the stored file")
+    arguments = parser.parse_args()
+    fresh = compute()
+    if arguments.write:
+        head = {k: v for k, v in fresh.items() if k != "cases"}
+        lines = ",\n".join("  " + json.dumps(row) for row in fresh["cases"])
+        GOLDEN.write_text(json.dumps(head)[:-1] + ', "cases": [\n' + lines + "\n]}\n")
+        print(f"wrote {GOLDEN} ({len(fresh['cases'])} cases)")
+        return 0
+    stored = json.loads(GOLDEN.read_text())
+    worst = 0.0
+    for old, new in zip(stored["cases"], fresh["cases"], strict=True):
+        if any(old[k] != new[k] for k in ("transform", "tokens", "levels", "rows")):
+            print(f"stored case {old['transform']} {old['tokens']} is not {new['transform']} {new['tokens']}")
+            return 1
+        worst = max(worst, float(np.max(np.abs(np.subtract(old["values"], new["values"])))))
+    print(f"transforms: {len(fresh['cases'])} cases, SciPy {scipy.__version__}, PyWavelets {pywt.__version__}, "
+          f"largest difference to the stored values {worst:.2e}")
+    return 0 if worst < 1e-12 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
