@@ -155,7 +155,9 @@ TokenizerSource GgufCheckpoint::read_tokenizer() const {
   source.unknown = id("unknown");
   source.padding = id("padding");
   const auto add = first_.metadata.find(prefix + "add_bos_token");
-  source.add_bos = add != first_.metadata.end() && add->is_boolean() && add->get<bool>();
+  // Files of the Llama families that do not say get one, as in llama.cpp.
+  const bool llama = source.model == "llama" || source.pre == "llama-bpe" || source.pre == "llama3" || source.pre == "llama-v3";
+  source.add_bos = add != first_.metadata.end() && add->is_boolean() ? add->get<bool>() : llama;
   return source;
 }
 

@@ -13,7 +13,9 @@ namespace stamp {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  // Ids of UTF-8 `text`. `special`: prepend what the tokenizer prepends by default (BOS of Llama).
+  // Ids of UTF-8 `text`. `special`: prepend what the tokenizer prepends by default (BOS of Llama), and read control tokens
+  // spelled out in the text ("<|im_start|>") as those tokens; otherwise they are ordinary text. The same as llama.cpp's
+  // tokenize(text, add_bos = special, special = special). User-defined tokens are always recognised.
   // Invalid UTF-8 is replaced by U+FFFD, never refused.
   virtual std::vector<std::int32_t> encode(std::string_view text, bool special) const = 0;
   virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
