@@ -95,7 +95,8 @@ class ResidualRotation {
   virtual ~ResidualRotation() = default;
   virtual std::int64_t width() const = 0;
   virtual void fold_norms() = 0;                           // gamma into the following weights; unties the head
-  virtual void rotate(const FeatureTransform& q) = 0;      // embed, readers and writers of the residual stream, head
+  // Embedding, readers and writers of the residual stream, head. Kept by the network, which rotates gathered rows with it.
+  virtual void rotate(std::shared_ptr<const FeatureTransform> q) = 0;
   struct AttentionBlock {
     LinearSite* qkv;       // weights()[0..2] = q, k, v
     LinearSite* output;    // weights()[0] = o

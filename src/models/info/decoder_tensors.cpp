@@ -40,7 +40,7 @@ bool carries_nothing(const std::string& name) {
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::vector<std::string> parts;
   for (const std::int64_t n : shape) parts.push_back(std::to_string(n));
-  return "[" + join(parts, ", ") + "]";
+  return std::string("[").append(join(parts, ", ")).append("]");
 }
 
 // Collects faults instead of throwing at the first one.

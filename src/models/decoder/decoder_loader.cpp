@@ -1,0 +1,56 @@
+#include "models/decoder/decoder_loader.h"
+
+#include <algorithm>
+
+#include "models/info/architecture.h"
+#include "models/tensors.h"
+
+namespace stamp {
+
+DecoderSource::DecoderSource(std::shared_ptr<const Checkpoint> checkpoint)
+    : checkpoint_(std::move(checkpoint)), config_(read_decoder_config(*checkpoint_, decoder_family(*checkpoint_))),
+      tensors_(find_decoder_tensors(*checkpoint_, config_)) {}
+
+std::vector<float> DecoderSource::rope_frequencies() const {
+  std::vector<float> divisors;
+  if (const TensorInfo* tensor = tensors_.rope_divisors) {
+    divisors.resize(static_cast<std::size_t>(tensor->elements()));
+    read_rows(*tensor, 0, tensor->rows(), divisors.data());
+  }
+  return stamp::rope_frequencies(config_, divisors);
+}
+
+at::Tensor load_matrix(const TensorInfo& tensor) {
+  const std::int64_t rows = tensor.rows(), columns = tensor.columns();
+  at::Tensor out = fresh_matrix(rows, columns);
+  float* to = out.data_ptr<float>();
+  constexpr std::int64_t chunk = 64;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::int64_t first = 0; first < rows; first += chunk)
+    read_rows(tensor, first, std::min(chunk, rows - first), to + first * columns);
+  return out;
+}
+
+at::Tensor load_vector(const TensorInfo& tensor) { return load_matrix(tensor).reshape({tensor.elements()}); }
+
+at::Tensor load_unpaired(const TensorInfo& tensor, std::int64_t head_dim) {
+  const bool is_bias = tensor.shape.size() == 1;
+  const at::Tensor stored = is_bias ? load_vector(tensor).reshape({tensor.elements(), 1}) : load_matrix(tensor);
+  const std::int64_t half = head_dim / 2, rows = stored.size(0), columns = stored.size(1);
+  at::Tensor out = fresh_matrix(rows, columns);
+  const float* from = stored.const_data_ptr<float>();
+  float* to = out.data_ptr<float>();
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t in_head = row % head_dim, p = in_head / half, j = in_head % half;
+    std::copy_n(from + (row - in_head + 2 * j + p) * columns, columns, to + row * columns);
+  }
+  return is_bias ? out.reshape({rows}) : out;
+}
+
+void gather_rows(const TensorInfo& tensor, const std::int64_t* ids, std::int64_t count, float* out) {
+  const std::int64_t columns = tensor.columns();
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < count; ++i) read_rows(tensor, ids[i], 1, out + i * columns);
+}
+
+}  // namespace stamp

@@ -1,0 +1,106 @@
+#include "models/decoder/decoder_network.h"
+
+#include <ATen/ops/index_select.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "models/kernels/token_loss.h"
+#include "models/tensors.h"
+
+namespace stamp {
+namespace {
+
+// Rows of logits at a time: 256 x 49152 floats are 50 MB, and a GEMM of that many rows is as fast as a larger one.
+constexpr std::int64_t logit_rows = 256;
+
+at::Tensor checked_ids(const WorkItem& item, std::int64_t vocabulary) {
+  const auto found = item.inputs.find("ids");
+  if (found == item.inputs.end() || found->second.dim() != 1 || found->second.scalar_type() != at::kLong ||
+      found->second.size(0) < 1)
+    throw std::logic_error("a decoder's work item needs \"ids\", int64, one dimension, one token or more");
+  const at::Tensor ids = found->second.contiguous();
+  const std::int64_t* values = ids.const_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < ids.size(0); ++i)
+    if (values[i] < 0 || values[i] >= vocabulary)
+      throw DataError("token id " + std::to_string(values[i]) + " at position " + std::to_string(i) + " of item " +
+                      std::to_string(item.index) + " is outside the model's vocabulary of " + std::to_string(vocabulary));
+  return ids;
+}
+
+}  // namespace
+
+DecoderNetwork::DecoderNetwork(std::shared_ptr<const DecoderSource> source) : source_(std::move(source)) {
+  const std::vector<SlotInfo> slots = decoder_slots(source_->config());
+  const std::size_t per_layer = slots.size() / static_cast<std::size_t>(source_->config().layers);
+  for (std::int64_t i = 0; i < source_->config().layers; ++i)
+    layers_.emplace_back(*source_, i, slots.data() + static_cast<std::size_t>(i) * per_layer);
+  const DecoderTensors& tensors = source_->tensors();
+  final_norm_ = load_vector(*tensors.final_norm);
+  head_ = Linear(load_matrix(tensors.head ? *tensors.head : *tensors.embedding));
+  frequencies_ = source_->rope_frequencies();
+}
+
+std::vector<LinearSite*> DecoderNetwork::linear_sites() {
+  std::vector<LinearSite*> sites;
+  for (DecoderLayer& l : layers_)
+    for (LinearSite* site : {&l.qkv, &l.output, &l.gate_up, &l.down}) sites.push_back(site);
+  return sites;
+}
+
+std::vector<CacheSite*> DecoderNetwork::cache_sites() {
+  std::vector<CacheSite*> sites;
+  for (DecoderLayer& l : layers_)
+    for (CacheSite* site : {&l.key, &l.value}) sites.push_back(site);
+  return sites;
+}
+
+void DecoderNetwork::pack() {
+  for (DecoderLayer& l : layers_) l.pack();
+  head_.pack();
+}
+
+at::Tensor DecoderNetwork::embed(const at::Tensor& ids) const {
+  at::Tensor x = fresh_matrix(ids.size(0), source_->config().hidden);
+  gather_rows(*source_->tensors().embedding, ids.const_data_ptr<std::int64_t>(), ids.size(0), x.data_ptr<float>());
+  for (const auto& rotation : embedding_rotations_) rotation->apply(view(x));
+  return x;
+}
+
+const RopeTable& DecoderNetwork::rope(std::int64_t positions) {
+  if (static_cast<std::int64_t>(rope_.cosines.size()) < positions * rope_.half || rope_.half == 0)
+    rope_ = rope_table(positions, frequencies_);
+  return rope_;
+}
+
+void DecoderNetwork::final_norm(at::Tensor& x) const {
+  rms_norm(const_view(x), final_norm_.const_data_ptr<float>(), static_cast<float>(source_->config().norm_eps), view(x));
+}
+
+at::Tensor DecoderNetwork::head(const at::Tensor& x) const { return head_.forward(x); }
+
+at::Tensor DecoderNetwork::losses(const at::Tensor& normed, const at::Tensor& ids) const {
+  const std::int64_t targets = ids.size(0) - 1;
+  at::Tensor out = fresh_matrix(1, targets).reshape({targets});
+  for (std::int64_t first = 0; first < targets; first += logit_rows) {
+    const std::int64_t count = std::min(logit_rows, targets - first);
+    const at::Tensor logits = head(normed.narrow(0, first, count));
+    token_losses(const_view(logits), ids.const_data_ptr<std::int64_t>() + first + 1, out.data_ptr<float>() + first);
+  }
+  return out;
+}
+
+Outputs DecoderNetwork::run(const WorkItem& item) {
+  const at::Tensor ids = checked_ids(item, source_->config().vocabulary);
+  at::Tensor x = embed(ids);
+  const RopeTable& table = rope(ids.size(0));
+  for (DecoderLayer& l : layers_) l.forward(x, table);
+  final_norm(x);
+  Outputs outputs;
+  if (const auto wanted = item.inputs.find("want_logits"); wanted != item.inputs.end())
+    outputs.named["logits"] = head(at::index_select(x, 0, wanted->second));
+  if (!item.inputs.count("without_loss")) outputs.named["token_nll"] = losses(x, ids);
+  return outputs;
+}
+
+}  // namespace stamp

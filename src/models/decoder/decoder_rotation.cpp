@@ -1,0 +1,58 @@
+// Norm folding and rotation of the residual stream. Specification methods 6.1, 6.2.
+#include <stdexcept>
+#include <vector>
+
+#include "models/decoder/decoder_network.h"
+#include "models/weight_algebra.h"
+
+namespace stamp {
+namespace {
+
+std::vector<double> doubles(const at::Tensor& norm) {
+  const float* values = norm.const_data_ptr<float>();
+  return {values, values + norm.numel()};
+}
+
+void require_plain(bool plain) {
+  if (!plain) throw std::logic_error("weights can be changed only before they are packed");
+}
+
+}  // namespace
+
+void DecoderNetwork::fold_norms() {
+  require_plain(!head_.packed());
+  for (DecoderLayer& l : layers_) {
+    const std::vector<double> attention = doubles(l.attention_norm), feed_forward = doubles(l.feed_forward_norm);
+    for (LinearWeight& w : l.qkv.weights()) scale_inputs(w.weight, attention);
+    for (LinearWeight& w : l.gate_up.weights()) scale_inputs(w.weight, feed_forward);
+    l.attention_norm.fill_(1);
+    l.feed_forward_norm.fill_(1);
+  }
+  // The head is a tensor of its own even where the checkpoint ties it: embedding rows come from the file.
+  scale_inputs(head_.plain(), doubles(final_norm_));
+  final_norm_.fill_(1);
+}
+
+void DecoderNetwork::rotate(std::shared_ptr<const FeatureTransform> q) {
+  require_plain(!head_.packed());
+  // x / rms(x) commutes with an orthonormal Q only where no norm weight stands between.
+  const WeightRotation rotation(*q);
+  for (DecoderLayer& l : layers_) {
+    for (LinearSite* reader : {&l.qkv, &l.gate_up})
+      for (LinearWeight& w : reader->weights()) rotation.rotate_inputs(w.weight);
+    for (LinearSite* writer : {&l.output, &l.down})
+      for (LinearWeight& w : writer->weights()) rotation.rotate_outputs(w.weight, w.bias);
+  }
+  rotation.rotate_inputs(head_.plain());
+  embedding_rotations_.push_back(std::move(q));
+}
+
+std::vector<ResidualRotation::AttentionBlock> DecoderNetwork::blocks() {
+  const DecoderConfig& c = source_->config();
+  std::vector<AttentionBlock> out;
+  for (DecoderLayer& l : layers_)
+    out.push_back({&l.qkv, &l.output, &l.gate_up, &l.down, &l.key, &l.value, c.heads, c.kv_heads, c.head_dim});
+  return out;
+}
+
+}  // namespace stamp

@@ -1,0 +1,242 @@
+#include "models/kernels/attention.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdlib>
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "models/kernels/simd.h"
+
+namespace stamp {
+namespace {
+
+using simd::V;
+
+// Register tile: 6 x 64 accumulators are 24 of the 32 zmm registers, which hides the latency of the multiply-adds.
+constexpr std::int64_t tile_rows = 6;
+constexpr std::int64_t key_block = 64;
+// Query rows (positions x query heads of a group) that meet a block of keys while it lies in the first-level cache.
+constexpr std::int64_t query_rows = 96;
+constexpr float minus_infinity = -1e30f;  // finite: differences of masked scores stay numbers
+
+struct Free {
+  void operator()(float* p) const { std::free(p); }
+};
+using Buffer = std::unique_ptr<float[], Free>;
+
+Buffer aligned_floats(std::int64_t count) {
+  const std::size_t bytes = (static_cast<std::size_t>(count) * sizeof(float) + 63) / 64 * 64;
+  return Buffer(static_cast<float*>(std::aligned_alloc(64, bytes)));
+}
+
+std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
+// c (6 x 16 NV, row stride ldc) = start + a (6 x depth, lda) * b (depth x 16 NV, ldb); `start` is c * factor[row] when
+// factors are given, else zero.
+template <int NV>
+inline void multiply_tile(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t depth, float* c,
+                          std::int64_t ldc, const float* factors) {
+  V acc[tile_rows][NV];
+  for (int r = 0; r < tile_rows; ++r)
+    for (int j = 0; j < NV; ++j)
+      acc[r][j] = factors ? simd::load(c + r * ldc + j * simd::width) * simd::splat(factors[r]) : V{};
+  for (std::int64_t k = 0; k < depth; ++k) {
+    V row[NV];
+    for (int j = 0; j < NV; ++j) row[j] = simd::load(b + k * ldb + j * simd::width);
+    for (int r = 0; r < tile_rows; ++r) {
+      const V x = simd::splat(a[r * lda + k]);
+      for (int j = 0; j < NV; ++j) acc[r][j] += x * row[j];
+    }
+  }
+  for (int r = 0; r < tile_rows; ++r)
+    for (int j = 0; j < NV; ++j) simd::store(c + r * ldc + j * simd::width, acc[r][j]);
+}
+
+void multiply(std::int64_t vectors, const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t depth,
+              float* c, std::int64_t ldc, const float* factors) {
+  for (; vectors >= 4; vectors -= 4, b += 4 * simd::width, c += 4 * simd::width)
+    multiply_tile<4>(a, lda, b, ldb, depth, c, ldc, factors);
+  if (vectors == 3) multiply_tile<3>(a, lda, b, ldb, depth, c, ldc, factors);
+  if (vectors == 2) multiply_tile<2>(a, lda, b, ldb, depth, c, ldc, factors);
+  if (vectors == 1) multiply_tile<1>(a, lda, b, ldb, depth, c, ldc, factors);
+}
+
+// Keys transposed in blocks of 64 and values in rows, both padded to whole vectors: [kv head][block][hd][64] and
+// [kv head][key][hd padded]. Rows beyond s are zero.
+struct Packed {
+  std::int64_t keys = 0, depth = 0, value_columns = 0;
+  Buffer k, v;
+  const float* key(std::int64_t head, std::int64_t block) const {
+    return k.get() + (head * (keys / key_block) + block) * depth * key_block;
+  }
+  const float* value(std::int64_t head, std::int64_t row) const { return v.get() + (head * keys + row) * value_columns; }
+};
+
+Packed pack(ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape) {
+  Packed p;
+  p.keys = round_up(k.rows, key_block);
+  p.depth = shape.head_dim;
+  p.value_columns = round_up(shape.head_dim, simd::width);
+  p.k = aligned_floats(shape.kv_heads * p.keys * p.depth);
+  p.v = aligned_floats(shape.kv_heads * p.keys * p.value_columns);
+  const std::int64_t blocks = p.keys / key_block;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t task = 0; task < shape.kv_heads * blocks; ++task) {
+    const std::int64_t head = task / blocks, block = task % blocks, first = block * key_block;
+    float* kt = p.k.get() + (head * blocks + block) * p.depth * key_block;
+    float* vr = p.v.get() + (head * p.keys + first) * p.value_columns;
+    for (std::int64_t i = 0; i < key_block; ++i) {
+      const bool inside = first + i < k.rows;
+      const float* from_k = inside ? k.row(first + i) + head * p.depth : nullptr;
+      const float* from_v = inside ? v.row(first + i) + head * p.depth : nullptr;
+      for (std::int64_t d = 0; d < p.depth; ++d) kt[d * key_block + i] = inside ? from_k[d] : 0.0f;
+      for (std::int64_t d = 0; d < p.value_columns; ++d)
+        vr[i * p.value_columns + d] = inside && d < p.depth ? from_v[d] : 0.0f;
+    }
+  }
+  return p;
+}
+
+// Softmax state of six query rows.
+struct TileState {
+  float largest[tile_rows];  // in units of log2
+  float total[tile_rows];
+  std::int64_t position[tile_rows];
+};
+
+// Scores of one row against one block of keys become unnormalised probabilities in place. Returns the factor by which
+// what was summed before has to shrink. `visible_from`, `visible_to`: keys of the block that the row sees, [from, to).
+template <bool Masked>
+inline float softmax_step(float* scores, std::int64_t vectors, std::int64_t visible_from, std::int64_t visible_to,
+                          float& largest, float& total) {
+  const auto masked = [&](std::int64_t j, V x, float fill) {
+    if constexpr (!Masked) return x;
+    const simd::VI index = simd::lane_index() + simd::splat_int(static_cast<std::int32_t>(j * simd::width));
+    const simd::VI in = (index >= simd::splat_int(static_cast<std::int32_t>(visible_from))) &
+                        (index < simd::splat_int(static_cast<std::int32_t>(visible_to)));
+    return simd::select(in, x, simd::splat(fill));
+  };
+  V top = simd::splat(minus_infinity);
+  for (std::int64_t j = 0; j < vectors; ++j)
+    top = simd::maximum(masked(j, simd::load(scores + j * simd::width), minus_infinity), top);
+  const float before = largest;
+  largest = std::max(before, simd::largest(top));
+  const V shift = simd::splat(largest);
+  V sum{};
+  for (std::int64_t j = 0; j < vectors; ++j) {
+    float* at = scores + j * simd::width;
+    const V p = masked(j, simd::exp2(simd::load(at) - shift), 0.0f);
+    simd::store(at, p);
+    sum += p;
+  }
+  const float factor = before == largest ? 1.0f : std::exp2(before - largest);
+  total = total * factor + simd::sum(sum);
+  return factor;
+}
+
+class QueryBlock {
+ public:
+  QueryBlock(const Packed& packed, const AttentionShape& shape)
+      : packed_(packed), shape_(shape), q_(aligned_floats(query_capacity(shape) * shape.head_dim)),
+        out_(aligned_floats(query_capacity(shape) * packed.value_columns)),
+        states_(static_cast<std::size_t>(query_capacity(shape) / tile_rows)) {}
+
+  static std::int64_t positions(const AttentionShape& shape) {
+    return std::max<std::int64_t>(1, query_rows / (shape.heads / shape.kv_heads));
+  }
+
+  // Queries [first, last) of all heads that read KV head `head`.
+  void run(ConstMatrixView q, std::int64_t head, std::int64_t first, std::int64_t last, MatrixView out) {
+    const std::int64_t rows = load(q, head, first, last);
+    const std::int64_t lowest = shape_.window > 0 ? std::max<std::int64_t>(0, first - shape_.window + 1) : 0;
+    for (std::int64_t block = lowest / key_block; block * key_block < last; ++block)
+      for (std::int64_t tile = 0; tile < rows / tile_rows; ++tile) meet(head, block, tile);
+    save(head, first, last, out);
+  }
+
+ private:
+  static std::int64_t query_capacity(const AttentionShape& shape) {
+    return round_up(positions(shape) * (shape.heads / shape.kv_heads), tile_rows);
+  }
+
+  // Row i of the block is position first + i / group, query head i % group of the KV head. Scores come out in log2 units.
+  std::int64_t load(ConstMatrixView q, std::int64_t head, std::int64_t first, std::int64_t last) {
+    const std::int64_t group = shape_.heads / shape_.kv_heads, depth = shape_.head_dim;
+    const std::int64_t used = (last - first) * group, rows = round_up(used, tile_rows);
+    const float scale = shape_.scale * simd::log2_e;
+    std::fill_n(out_.get(), rows * packed_.value_columns, 0.0f);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      // Rows that fill up the last tile repeat the last position; their result is not read.
+      const std::int64_t j = std::min(i, used - 1);
+      const float* from = q.row(first + j / group) + (head * group + j % group) * depth;
+      for (std::int64_t d = 0; d < depth; ++d) q_[i * depth + d] = from[d] * scale;
+      TileState& state = states_[static_cast<std::size_t>(i / tile_rows)];
+      state.largest[i % tile_rows] = minus_infinity;
+      state.total[i % tile_rows] = 0;
+      state.position[i % tile_rows] = first + j / group;
+    }
+    return rows;
+  }
+
+  void meet(std::int64_t head, std::int64_t block, std::int64_t tile) {
+    alignas(64) float scores[tile_rows * key_block];
+    TileState& state = states_[static_cast<std::size_t>(tile)];
+    const std::int64_t start = block * key_block;
+    const std::int64_t oldest = state.position[0], newest = state.position[tile_rows - 1];
+    const std::int64_t window = shape_.window;
+    if (start > newest || (window > 0 && start + key_block <= oldest - window + 1)) return;
+    const std::int64_t keys = std::min(key_block, newest + 1 - start);
+    const std::int64_t vectors = round_up(keys, simd::width) / simd::width;
+    multiply(vectors, q_.get() + tile * tile_rows * shape_.head_dim, shape_.head_dim, packed_.key(head, block), key_block,
+             shape_.head_dim, scores, key_block, nullptr);
+    const bool whole = start + key_block - 1 <= oldest && (window == 0 || start > newest - window);
+    float factors[tile_rows];
+    for (std::int64_t r = 0; r < tile_rows; ++r) {
+      const std::int64_t position = state.position[r];
+      const std::int64_t from = window > 0 ? position - window + 1 - start : 0;
+      float* row = scores + r * key_block;
+      factors[r] = whole ? softmax_step<false>(row, vectors, 0, key_block, state.largest[r], state.total[r])
+                         : softmax_step<true>(row, vectors, from, position + 1 - start, state.largest[r], state.total[r]);
+    }
+    multiply(packed_.value_columns / simd::width, scores, key_block, packed_.value(head, start), packed_.value_columns, keys,
+             out_.get() + tile * tile_rows * packed_.value_columns, packed_.value_columns, factors);
+  }
+
+  void save(std::int64_t head, std::int64_t first, std::int64_t last, MatrixView out) const {
+    const std::int64_t group = shape_.heads / shape_.kv_heads, depth = shape_.head_dim;
+    for (std::int64_t i = 0; i < (last - first) * group; ++i) {
+      const float inverse = 1.0f / states_[static_cast<std::size_t>(i / tile_rows)].total[i % tile_rows];
+      float* to = out.row(first + i / group) + (head * group + i % group) * depth;
+      for (std::int64_t d = 0; d < depth; ++d) to[d] = out_[i * packed_.value_columns + d] * inverse;
+    }
+  }
+
+  const Packed& packed_;
+  const AttentionShape& shape_;
+  Buffer q_, out_;
+  std::vector<TileState> states_;
+};
+
+}  // namespace
+
+void causal_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape, MatrixView out) {
+  assert(shape.heads % shape.kv_heads == 0 && q.rows == k.rows && k.rows == v.rows);
+  if (q.rows == 0) return;
+  const Packed packed = pack(k, v, shape);
+  const std::int64_t step = QueryBlock::positions(shape);
+  const std::int64_t blocks = (q.rows + step - 1) / step;
+#pragma omp parallel
+  {
+    QueryBlock block(packed, shape);
+    // Late queries see more keys: the long tasks go first.
+#pragma omp for schedule(dynamic, 1)
+    for (std::int64_t task = 0; task < blocks * shape.kv_heads; ++task) {
+      const std::int64_t index = blocks - 1 - task / shape.kv_heads;
+      block.run(q, task % shape.kv_heads, index * step, std::min(q.rows, (index + 1) * step), out);
+    }
+  }
+}
+
+}  // namespace stamp

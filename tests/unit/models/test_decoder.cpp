@@ -1,0 +1,105 @@
+// Forward passes against the float64 oracle of the fixtures (specification models 17).
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <cmath>
+
+#include "models/decoder/decoder_network.h"
+#include "models/tensors.h"
+#include "unit/models/fixtures.h"
+
+using namespace stamp;
+
+namespace {
+
+at::Tensor tensor_of(const std::vector<std::int64_t>& values, std::size_t first, std::size_t count) {
+  at::Tensor out = at::empty({static_cast<std::int64_t>(count)}, at::TensorOptions(at::kLong));
+  std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(first), count, out.data_ptr<std::int64_t>());
+  return out;
+}
+
+double largest(const float* values, std::size_t count) {
+  double top = 0;
+  for (std::size_t i = 0; i < count; ++i) top = std::max(top, std::abs(static_cast<double>(values[i])));
+  return top;
+}
+
+double difference(const at::Tensor& ours, const float* reference) {
+  const float* values = ours.const_data_ptr<float>();
+  double top = 0;
+  for (std::int64_t i = 0; i < ours.numel(); ++i) {
+    const double d = std::abs(static_cast<double>(values[i]) - static_cast<double>(reference[i]));
+    if (!(d <= top)) top = d;  // NaN counts as the largest
+  }
+  return top;
+}
+
+struct Reference {
+  std::string what;
+  double difference, scale;
+};
+
+// Largest differences to the fixture's embedding, every layer, final norm and logits.
+std::vector<Reference> compare(const std::shared_ptr<const Checkpoint>& checkpoint, bool packed) {
+  DecoderNetwork network(std::make_shared<DecoderSource>(checkpoint));
+  if (packed) network.pack();
+  const std::vector<std::int64_t> ids = test::ids_of(*checkpoint, "in.ids");
+  const std::vector<std::int64_t>& shape = checkpoint->at("in.ids").shape;
+  const auto tokens = static_cast<std::size_t>(shape[1]);
+  std::vector<Reference> out;
+  for (std::size_t b = 0; b < static_cast<std::size_t>(shape[0]); ++b) {
+    const auto check = [&](const std::string& name, const at::Tensor& ours) {
+      const std::vector<float> all = test::floats_of(*checkpoint, name);
+      const float* mine = all.data() + b * tokens * static_cast<std::size_t>(ours.size(1));
+      out.push_back({name, difference(ours, mine), largest(mine, static_cast<std::size_t>(ours.numel()))});
+    };
+    at::Tensor x = network.embed(tensor_of(ids, b * tokens, tokens));
+    check("out.embed", x);
+    for (std::size_t i = 0; i < network.layers(); ++i) {
+      network.layer(i).forward(x, network.rope(static_cast<std::int64_t>(tokens)));
+      check("out.layers." + std::to_string(i), x);
+    }
+    network.final_norm(x);
+    check("out.norm", x);
+    check("out.logits", network.head(x));
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("tiny decoders agree with the float64 oracle layer by layer") {
+  for (const char* name : {"llama_tiny_llama3rope", "llama_tiny_untied_bias", "qwen2_tiny", "qwen2_tiny_window"}) {
+    const auto checkpoint = test::open_fixture(name);
+    if (!checkpoint) return;
+    for (const bool packed : {false, true})
+      for (const Reference& r : compare(checkpoint, packed)) {
+        INFO(name << (packed ? " packed " : " plain ") << r.what << " " << r.difference << " of " << r.scale);
+        // Specification models 17.4: 1e-5 of the largest value after every block, 1e-4 for logits.
+        CHECK(r.difference <= (r.what == "out.logits" ? 1e-4 : 1e-5) * r.scale);
+      }
+  }
+}
+
+TEST_CASE("losses of a window are the oracle's cross entropy") {
+  for (const char* name : {"llama_tiny_llama3rope", "llama_tiny_untied_bias", "qwen2_tiny", "qwen2_tiny_window"}) {
+    const auto checkpoint = test::open_fixture(name);
+    if (!checkpoint) return;
+    DecoderNetwork network(std::make_shared<DecoderSource>(checkpoint));
+    network.pack();
+    const std::vector<std::int64_t> ids = test::ids_of(*checkpoint, "in.ids");
+    const std::size_t tokens = static_cast<std::size_t>(checkpoint->at("in.ids").shape[1]);
+    double sum = 0;
+    std::int64_t count = 0;
+    for (std::size_t b = 0; b * tokens < ids.size(); ++b) {
+      WorkItem item;
+      item.inputs["ids"] = tensor_of(ids, b * tokens, tokens);
+      const at::Tensor losses = network.run(item).named.at("token_nll");
+      REQUIRE(losses.size(0) == static_cast<std::int64_t>(tokens) - 1);
+      for (std::int64_t i = 0; i < losses.size(0); ++i) sum += static_cast<double>(losses.const_data_ptr<float>()[i]);
+      count += losses.size(0);
+    }
+    INFO(name);
+    CHECK(sum / static_cast<double>(count) == Approx(test::floats_of(*checkpoint, "out.mean_ce")[0]).margin(1e-5));
+  }
+}
