@@ -40,14 +40,8 @@ step "tree" python3 scripts/check_tree.py
 step "format" scripts/format.sh --check
 
 say "shipped files"
-for file in configs/models/*.yaml; do step "validate $file" "$stamp" validate "$file"; done
-for file in experiments/*/*.yaml; do
-  case "$file" in
-    */expected.yaml) ;; # read by `stamp check`
-    *) step "validate $file" "$stamp" validate "$file" ;;
-  esac
-done
-step "generated pages" scripts/docs.sh --check
+step "validate" "$stamp" validate configs/*/*.yaml experiments/*/*.yaml
+step "generated pages" scripts/docs.py --check --program "$stamp"
 step "figures" "$root/.venv/bin/python" scripts/plot.py --self-test
 
 say "test programs"

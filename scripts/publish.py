@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Puts the outcome of a run into results/, small enough to commit, with where it came from.
+
+    scripts/publish.py runs/NAME [--command "scripts/quickstart.sh"] [--allow-dirty]
+
+Copies tables, figures (PNG) and their data, the frozen plan, and all records (compressed) into results/NAME, and writes
+its README: command, revision, machine, time. Refuses records made by uncommitted code, since nobody could make them again.
+"""
+
+import argparse
+import gzip
+import json
+import pathlib
+import shutil
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LARGEST_BYTES = 2 * 1000 * 1000  # as scripts/check_tree.py
+
+
+def last_records(path):
+    """The newest whole record of every id, as the program reads them."""
+    records = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # torn by a stop; the program reports it
+        records[record["id"]] = record
+    return list(records.values())
+
+
+def said(values):
+    return ", ".join(sorted({str(value) for value in values if value not in (None, "")})) or "unknown"
+
+
+def copy(run, target):
+    copied = []
+    for pattern in ("tables/*", "plots/*.png", "plots/*.csv"):
+        for source in sorted(run.glob(pattern)):
+            if source.stat().st_size > LARGEST_BYTES:
+                print(f"left out, too large: {source}")
+                continue
+            destination = target / source.relative_to(run)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, destination)
+            copied.append(destination)
+    for name in ("plan.json", "records.jsonl"):
+        with gzip.GzipFile(target / f"{name}.gz", "wb", mtime=0) as packed:  # no time: the same run gives the same bytes
+            packed.write((run / name).read_bytes())
+        copied.append(target / f"{name}.gz")
+    return copied
+
+
+def provenance(name, command, records):
+    seconds = sum(sum(record.get("timing_s", {}).values()) for record in records)
+    peak = max((record.get("peak_memory_bytes", 0) for record in records), default=0)
+    hardware = [record.get("hardware", {}) for record in records]
+    code = [record.get("code", {}) for record in records]
+    rows = [
+        ("command", f"`{command}`"),
+        ("trials", f"{len(records)}, of them {sum(r['status'] != 'done' for r in records)} failed"),
+        ("revision", said(c.get("revision") for c in code) + (" with uncommitted changes" if any(c.get("dirty") for c in code) else "")),
+        ("build", said(f"{c.get('build', '')} {c.get('compiler', '')}".strip() for c in code)),
+        ("processor", said(h.get("cpu") for h in hardware)),
+        ("threads", said(r.get("threads") for r in records)),
+        ("model", said(r.get("model", {}).get("digest") for r in records)),
+        ("text", said(r.get("data", {}).get("digest") for r in records)),
+        ("finished", said(max((r.get("finished", "") for r in records), default="") for _ in (0,))),
+        ("time in trials", f"{seconds:.0f} s"),
+        ("peak memory", f"{peak / 1e9:.2f} GB"),
+    ]
+    lines = [f"# {name}: results", "", "Written by `scripts/publish.py`; experiment and discussion are under "
+             f"[experiments](../../experiments/).", "", "| | |", "| --- | --- |"]
+    return "\n".join(lines + [f"| {key} | {value} |" for key, value in rows]) + "\n"
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("run", type=pathlib.Path, help="a run folder")
+    arguments.add_argument("--command", help="what made it, for the README")
+    arguments.add_argument("--allow-dirty", action="store_true", help="take records of uncommitted code, and say so")
+    options = arguments.parse_args()
+    records_path = options.run / "records.jsonl"
+    if not records_path.is_file():
+        sys.exit(f"publish.py: {records_path} is not there; is {options.run} a run folder?")
+    records = last_records(records_path)
+    if any(record.get("code", {}).get("dirty") for record in records) and not options.allow_dirty:
+        sys.exit(f"publish.py: {records_path} holds records of uncommitted code; commit, run again, or give --allow-dirty")
+    name = options.run.resolve().name
+    target = ROOT / "results" / name
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True)
+    for path in copy(options.run, target):
+        print(path.relative_to(ROOT))
+    (target / "README.md").write_text(provenance(name, options.command or f"stamp run experiments/{name}/sweep.yaml", records), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
