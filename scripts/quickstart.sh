@@ -23,9 +23,10 @@ done
 arguments=("$@")
 if [ -z "$output" ]; then
   output=$root/runs/quickstart
-  if [ "$smoke" = 1 ]; then output=$root/runs/quickstart-smoke; fi
   arguments+=(--output "$output")
 fi
+# `stamp run --smoke` keeps its trials apart from real ones.
+if [ "$smoke" = 1 ]; then output=${output%/}-smoke; fi
 
 started=$(date +%s)
 "$root/scripts/setup.sh"
