@@ -42,7 +42,8 @@ std::string bits_note(const std::vector<const Record*>& done) {
 // Stored types of a checkpoint below 16 bits: {"Q4_1": 210, "F32": 61}, or a list of names.
 std::set<std::string> low_types(const Record& r) {
   std::set<std::string> out;
-  const auto it = r.model.find("types");
+  auto it = r.model.find("types");
+  if (it == r.model.end()) it = r.model.find("tensor_types");
   if (it == r.model.end()) return out;
   const auto add = [&](const std::string& type) {
     if (type.starts_with("Q") || type.starts_with("q")) out.insert(type);

@@ -1,0 +1,46 @@
+#include "report/export.h"
+
+#include <fmt/format.h>
+
+#include "cli/run_folder.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+
+namespace stamp {
+
+namespace {
+
+struct Options {
+  std::string folder, format = "csv", output;
+};
+
+ExitCode run(const Front&, const Options& options) {
+  const RunFolder folder = open_run(options.folder, false);
+  const ExportRows rows = export_rows(folder.plan.name, folder.records.records);
+  if (options.format == "csv") {
+    if (options.output.empty())
+      data(export_csv(rows));
+    else
+      write_file_atomic(options.output, export_csv(rows));
+    return ExitCode::done;
+  }
+  const fs::path file = options.output.empty() ? folder.store.folder() / "records.sqlite" : fs::path(options.output);
+  export_sqlite(rows, file);
+  say(fmt::format("{}: table metrics, {} rows", file.string(), rows.rows.size()));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = add_verb(app, action, "export", "All records, one row a metric",
+                            "  stamp export runs/quickstart --format csv > quickstart.csv\n"
+                            "  stamp export runs/quickstart --format sqlite --output quickstart.sqlite",
+                            options, run);
+  verb->add_option("DIR", options->folder, "Run folder")->required();
+  verb->add_option("--format", options->format, "csv or sqlite (default: csv)")->check(CLI::IsMember({"csv", "sqlite"}));
+  verb->add_option("--output", options->output, "File (default: stdout for csv, DIR/records.sqlite for sqlite)");
+}
+
+}  // namespace stamp

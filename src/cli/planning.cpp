@@ -1,0 +1,94 @@
+#include "cli/planning.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cli/terminal.h"
+#include "data/text.h"
+#include "formats/checkpoint.h"
+#include "models/info/architecture.h"
+
+namespace stamp {
+
+namespace {
+
+constexpr double bytes_per_token = 4.4;  // English text, byte-level BPE of 50 to 130 thousand entries
+
+double number_at(const Json& json, const char* key) {
+  const auto it = json.find(key);
+  return it != json.end() && it->is_number() ? it->get<double>() : 0;
+}
+
+}  // namespace
+
+const Surroundings::ModelFacts& Surroundings::model(const std::string& path) {
+  const auto [it, fresh] = models_.try_emplace(path);
+  ModelFacts& facts = it->second;
+  if (!fresh) return facts;
+  std::error_code ec;
+  if (!fs::exists(path, ec)) {
+    facts.missing = fmt::format("model not found: {}", path);
+    return facts;
+  }
+  try {
+    const auto checkpoint = open_checkpoint(path);  // headers only
+    const Json about = describe_model(*checkpoint);
+    facts.parameters = number_at(about, "parameters");
+    facts.vocabulary = number_at(about, "vocabulary");
+    if (const auto d = about.find("dimensions"); d != about.end() && facts.vocabulary == 0) facts.vocabulary = number_at(*d, "vocabulary");
+  } catch (const DataError& error) {
+    facts.missing = error.what();
+  }
+  return facts;
+}
+
+const std::string& Surroundings::text_missing(const std::string& text) {
+  const auto [it, fresh] = texts_.try_emplace(text);
+  if (fresh) {
+    try {
+      resolve_text(text, base_);
+    } catch (const DataError& error) {
+      it->second = error.what();
+    }
+  }
+  return it->second;
+}
+
+std::string Surroundings::missing(const TrialSpec& spec) {
+  if (const std::string& why = model(spec.model.path).missing; !why.empty()) return why;
+  if (const std::string& why = text_missing(spec.data.text); !why.empty()) return why;
+  if (needs_calibration(spec, catalog_)) return text_missing(spec.calibration.text);
+  return "";
+}
+
+TrialSize Surroundings::size(const TrialSpec& spec) {
+  TrialSize size;
+  const ModelFacts& facts = model(spec.model.path);
+  size.parameters = facts.parameters;
+  size.vocabulary = facts.vocabulary;
+  if (spec.data.windows == 0 && text_missing(spec.data.text).empty()) {
+    const auto [it, fresh] = text_tokens_.try_emplace(spec.data.text, 0);
+    if (fresh) it->second = static_cast<double>(load_text(spec.data.text, base_).content.size()) / bytes_per_token;
+    size.text_tokens = it->second;
+  }
+  return size;
+}
+
+Planned plan_experiment(const PlanRequest& request, const Catalog& catalog) {
+  Planned p;
+  const Experiment experiment = read_experiment(request.file, request.overrides, catalog);
+  p.schema = experiment.schema ? experiment.schema : std::make_shared<const Schema>(catalog);
+  if (!request.only.empty()) p.only = Selection(request.only, *p.schema);
+  ExpandOptions options;
+  options.smoke = request.smoke;
+  p.plan = expand(experiment, catalog, options);
+  for (const std::string& warning : p.plan.warnings) say("warning: " + warning);
+  if (!request.output.empty())
+    p.folder = request.output;
+  else
+    p.folder = fs::path("runs") / experiment.name;
+  if (request.smoke) p.folder += "-smoke";
+  return p;
+}
+
+}  // namespace stamp

@@ -1,0 +1,52 @@
+// From an experiment file to a plan with states: what `plan` and `run` share.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "results/store.h"
+#include "sweep/estimate.h"
+#include "sweep/plan.h"
+
+namespace stamp {
+
+struct PlanRequest {
+  std::string file;
+  std::vector<std::string> overrides;  // --set
+  std::string only;
+  std::string output;
+  bool smoke = false;
+};
+
+// What is known of models and texts on this machine; every file is looked at once.
+class Surroundings {
+ public:
+  Surroundings(const Catalog& catalog, std::string base) : catalog_(catalog), base_(std::move(base)) {}
+  std::string missing(const TrialSpec& spec);  // "" when model and texts can be opened
+  TrialSize size(const TrialSpec& spec);
+
+ private:
+  struct ModelFacts {
+    std::string missing;
+    double parameters = 0, vocabulary = 0;
+  };
+  const ModelFacts& model(const std::string& path);
+  const std::string& text_missing(const std::string& text);
+  const Catalog& catalog_;
+  std::string base_;
+  std::map<std::string, ModelFacts> models_;
+  std::map<std::string, std::string> texts_;
+  std::map<std::string, double> text_tokens_;
+};
+
+struct Planned {
+  Plan plan;
+  std::shared_ptr<const Schema> schema;
+  Selection only;
+  fs::path folder;
+};
+// Reads and expands; says warnings on stderr. ConfigError.
+Planned plan_experiment(const PlanRequest& request, const Catalog& catalog);
+
+}  // namespace stamp

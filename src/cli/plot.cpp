@@ -1,0 +1,71 @@
+#include <fmt/format.h>
+
+#include "cli/run_folder.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "cli/worker_process.h"
+#include "report/plot_data.h"
+
+namespace stamp {
+
+namespace {
+
+struct Options {
+  std::string folder, figure;
+  bool data_only = false;
+};
+
+// The environment that scripts/setup.sh makes has matplotlib; any other python3 may.
+fs::path python() {
+  std::error_code ec;
+  const fs::path own = scripts_folder() / ".." / ".venv" / "bin" / "python";
+  return fs::exists(own, ec) ? own : fs::path("/usr/bin/env");
+}
+
+ExitCode run(const Front&, const Options& options) {
+  const RunFolder folder = open_run(options.folder, true);
+  const ReportSource source = report_source(folder.plan, folder.records);
+  const fs::path plots = folder.store.plots_folder();
+  make_folder(plots);
+  const std::string metric = source.table.value;
+  write_file_atomic(plots / "perplexity.csv", perplexity_csv(source, metric));
+  write_file_atomic(plots / "bound.csv", bound_csv(source));
+  write_file_atomic(plots / "energy.csv", energy_csv(source));
+  say(fmt::format("{}: perplexity.csv, bound.csv, energy.csv", plots.string()));
+  if (options.data_only) return ExitCode::done;
+
+  const fs::path script = scripts_folder() / "plot.py";
+  std::error_code ec;
+  if (!fs::exists(script, ec))
+    throw DataError(fmt::format("{}: the plotting script is missing; set STAMP_SCRIPTS to the scripts folder (the data are in {})", script.string(), plots.string()));
+  const fs::path interpreter = python();
+  WorkerCommand command{interpreter, {}};
+  if (interpreter == "/usr/bin/env") command.arguments.push_back("python3");
+  command.arguments.push_back(script.string());
+  command.arguments.push_back(plots.string());
+  if (!options.figure.empty()) {
+    command.arguments.push_back("--figure");
+    command.arguments.push_back(options.figure);
+  }
+  const WorkerEnd end = run_worker(command, -1);
+  if (interrupted()) return ExitCode::interrupted;
+  if (!end.exited || end.code != 0)
+    throw Error(end.exited && end.code == 2 ? ExitCode::usage : ExitCode::internal,
+                fmt::format("{} ended with {}; the data it draws are in {}", script.filename().string(), end.text(), plots.string()));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_plot(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = add_verb(app, action, "plot", "Write the data of the plots (CSV) and draw them (PNG and SVG)",
+                            "  stamp plot runs/quickstart\n"
+                            "  stamp plot runs/quickstart --figure bound",
+                            options, run);
+  verb->add_option("DIR", options->folder, "Run folder")->required();
+  verb->add_option("--figure", options->figure, "One figure: perplexity, bound or energy (default: all)");
+  verb->add_flag("--data-only", options->data_only, "Write the CSV files and draw nothing");
+}
+
+}  // namespace stamp

@@ -1,0 +1,165 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "base/text.h"
+#include "cli/planning.h"
+#include "cli/run_folder.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "cli/worker_process.h"
+#include "report/table.h"
+#include "results/provenance.h"
+
+namespace stamp {
+
+namespace {
+
+struct Options : PlanRequest {
+  bool fail_fast = false;
+};
+
+// A run that was killed a moment ago may still be letting go of the folder.
+std::unique_ptr<FileLock> lock_with_patience(const RunStore& store) {
+  for (int attempt = 0;; ++attempt) {
+    try {
+      return store.lock();
+    } catch (const StoreError&) {
+      if (attempt == 10) throw;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+}
+
+// Freezes the plan, united with the one that was there.
+FrozenPlan freeze_into(const RunStore& store, const Planned& planned, bool smoke) {
+  FrozenPlan frozen = freeze(planned.plan, *planned.schema);
+  frozen.smoke = smoke;
+  std::error_code ec;
+  if (fs::exists(store.plan_path(), ec))
+    for (const std::string& line : unite(frozen, read_plan(store.plan_path()))) say(line);
+  write_plan(store.plan_path(), frozen);
+  return frozen;
+}
+
+Record blank_record(const FrozenPlan& plan, const std::string& id) {
+  Record r;
+  r.id = id;
+  if (const FrozenTrial* t = plan.find(id)) {
+    r.spec = t->spec;
+    r.model = t->spec.value("model", Json::object());
+  }
+  r.code = code_provenance();
+  r.hardware = hardware_provenance();
+  return r;
+}
+
+void write_tables(const RunStore& store, const Table& table) {
+  write_file_atomic(store.tables_folder() / "table.md", markdown(table));
+  write_file_atomic(store.tables_folder() / "table.tex", latex(table));
+  write_file_atomic(store.tables_folder() / "table.csv", csv(table));
+}
+
+// Table to stdout and into the folder; a table that cannot be made (mixed protocols) is said, the records stand.
+void show_table(const RunStore& store, const FrozenPlan& plan, const ReadRecords& records) {
+  try {
+    const std::optional<PaperEntry> paper = paper_of(plan.table);
+    const Table table = make_table(report_source(plan, records), plan.table.layout, paper ? &*paper : nullptr);
+    data(markdown(table));
+    write_tables(store, table);
+  } catch (const ConfigError& error) {
+    say(fmt::format("no table: {}", error.what()));
+  }
+}
+
+ExitCode finish(const RunStore& store, const FrozenPlan& plan, const std::vector<std::string>& selected, ExitCode worker) {
+  const ReadRecords records = store.read(false);
+  for (const std::string& notice : records.notices) say(notice);
+  std::vector<std::string> failed;
+  std::size_t done = 0;
+  for (const std::string& id : selected) {
+    const Record* r = records.find(id);
+    if (r && r->status == "done") ++done;
+    if (r && r->status == "failed") {
+      std::string why = r->failure ? r->failure->kind + ": " + r->failure->message : "";
+      std::replace(why.begin(), why.end(), '\n', ' ');
+      failed.push_back(fmt::format("  {}  {}", id, why));
+    }
+  }
+  show_table(store, plan, records);
+  if (!failed.empty()) {
+    say(fmt::format("{} of {} trials failed:", failed.size(), selected.size()));
+    for (const std::string& line : failed) say(line);
+  }
+  if (worker == ExitCode::interrupted) {
+    say(fmt::format("interrupted: {} of {} trials done; the same command continues", done, selected.size()));
+    return worker;
+  }
+  if (worker == ExitCode::store || worker == ExitCode::missing || worker == ExitCode::internal) return worker;
+  return failed.empty() ? ExitCode::done : ExitCode::trials_failed;
+}
+
+ExitCode run(const Front& front, const Options& options) {
+  Planned planned = plan_experiment(options, front.catalog);
+  const RunStore store(planned.folder);
+  store.make_folders();
+  const std::unique_ptr<FileLock> lock = lock_with_patience(store);
+  store.test_write();
+  if (const auto said = store.repair()) say(*said);
+  const ReadRecords records = store.read(false);
+  for (const std::string& notice : records.notices) say(notice);
+
+  Surroundings around(front.catalog, planned.plan.base);
+  set_states(planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); });
+  const Estimate guess = estimate(planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, assumed_flops_per_second());
+  say(plan_sentence(planned.plan, shared_work(planned.plan, front.catalog), guess));
+  const FrozenPlan frozen = freeze_into(store, planned, options.smoke);
+
+  std::vector<std::string> selected, todo, missing;
+  for (const PlannedTrial& t : planned.plan.trials) {
+    if (!planned.only.covers(t.spec, *planned.schema)) continue;
+    selected.push_back(t.id);
+    if (t.state == TrialState::missing) {
+      const std::string line = "  " + t.reason;
+      if (std::find(missing.begin(), missing.end(), line) == missing.end()) missing.push_back(line);
+    } else if (t.state != TrialState::done) {
+      todo.push_back(t.id);
+    }
+  }
+  if (selected.empty()) {
+    if (!planned.only.empty()) throw ConfigError(fmt::format("--only: {}: no trial of the plan matches", options.only));
+    say("the plan has no trial to run");
+  }
+  if (!missing.empty()) {
+    say("skipped, because something they need is missing:");
+    for (const std::string& line : missing) say(line);
+  }
+  ExitCode worker = ExitCode::done;
+  if (!todo.empty())
+    worker = run_all(store, todo, options.fail_fast, lock->descriptor(), [&](const std::string& id) { return blank_record(frozen, id); }).code;
+  const ExitCode code = finish(store, frozen, selected, worker);
+  // Nothing at all could run, and nothing had run before.
+  const bool all_missing = !missing.empty() && todo.empty() &&
+                           std::none_of(planned.plan.trials.begin(), planned.plan.trials.end(), [](const PlannedTrial& t) { return t.state == TrialState::done; });
+  return code == ExitCode::done && all_missing ? ExitCode::missing : code;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = add_verb(app, action, "run", "Run what is missing and print the table; the same command continues after any stop",
+                            "  stamp run experiments/quickstart/sweep.yaml\n"
+                            "  stamp run experiments/llm_table2/sweep.yaml --set data.windows=4 --only quantization.method=rtn --output runs/rtn",
+                            options, run);
+  verb->add_option("FILE", options->file, "Experiment file")->required();
+  verb->add_option("--set", options->overrides, "Override one setting, a.b=value; may be repeated")->allow_extra_args(false);
+  verb->add_option("--only", options->only, "Only these trials, path=value,path=value");
+  verb->add_flag("--smoke", options->smoke, "Does everything run? One short window, the first trial of every method; the folder ends in -smoke");
+  verb->add_option("--output", options->output, "Run folder (default: runs/<name>)");
+  verb->add_flag("--fail-fast", options->fail_fast, "Stop at the first failed trial");
+}
+
+}  // namespace stamp

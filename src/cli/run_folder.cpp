@@ -1,0 +1,114 @@
+#include "cli/run_folder.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/terminal.h"
+
+namespace stamp {
+
+namespace {
+
+// The folder a variable names, else that of the sources, else the installed one.
+fs::path resource(const char* variable, const char* inside) {
+  if (const char* given = std::getenv(variable); given && *given) return given;
+  std::error_code ec;
+  const fs::path source = fs::path(STAMP_SOURCE_DIR) / inside;
+  if (fs::is_directory(source, ec)) return source;
+  return program_folder() / ".." / "share" / "stamp" / inside;
+}
+
+}  // namespace
+
+fs::path program_folder() {
+  std::error_code ec;
+  const fs::path self = fs::read_symlink("/proc/self/exe", ec);
+  return ec ? fs::path(".") : self.parent_path();
+}
+
+fs::path paper_folder() { return resource("STAMP_CONFIGS", "configs") / "paper"; }
+
+fs::path scripts_folder() { return resource("STAMP_SCRIPTS", "scripts"); }
+
+bool is_run_folder(const std::string& path) {
+  std::error_code ec;
+  return fs::is_regular_file(fs::path(path) / "plan.json", ec);
+}
+
+RunFolder open_run(const std::string& folder, bool with_slots) {
+  RunFolder run;
+  run.store = RunStore(folder);
+  run.plan = read_plan(run.store.plan_path());
+  run.records = run.store.read(with_slots);
+  for (const std::string& notice : run.records.notices) say(notice);
+  return run;
+}
+
+ReportSource report_source(const FrozenPlan& plan, const ReadRecords& records) {
+  ReportSource source;
+  source.name = plan.name;
+  source.table = plan.table;
+  source.smoke = plan.smoke;
+  std::set<std::string> planned;
+  for (const FrozenTrial& t : plan.trials) {
+    ReportTrial r;
+    r.id = t.id;
+    r.labels = t.labels;
+    r.missing = t.missing;
+    if (const Record* record = records.find(t.id)) r.record = *record;
+    planned.insert(t.id);
+    source.trials.push_back(std::move(r));
+  }
+  for (const ExcludedCell& x : plan.excluded) source.excluded.push_back({x.labels, x.because});
+  source.left_out = static_cast<std::size_t>(
+      std::count_if(records.records.begin(), records.records.end(), [&](const Record& r) { return planned.count(r.id) == 0; }));
+  return source;
+}
+
+std::optional<PaperEntry> paper_of(const TableSpec& table) {
+  if (table.paper.empty()) return std::nullopt;
+  const fs::path folder = paper_folder();
+  std::error_code ec;
+  if (!fs::is_directory(folder, ec)) {
+    say(fmt::format("{}: no such folder, so no paper columns; set STAMP_CONFIGS to the configs folder", folder.string()));
+    return std::nullopt;
+  }
+  return find_paper(folder, table.paper);
+}
+
+TrialPlace find_trial(const std::string& argument) {
+  if (is_run_folder(argument)) {
+    const RunFolder run = open_run(argument, false);
+    std::vector<std::string> ids;
+    for (const FrozenTrial& t : run.plan.trials) ids.push_back(t.id);
+    throw ConfigError(fmt::format("{}: name a trial of this folder too, as {}/TRIAL; it has {}", argument, argument, join(ids, ", ")));
+  }
+  const fs::path path(argument);
+  TrialPlace place;
+  place.run = open_run(path.parent_path().empty() ? "." : path.parent_path().string(), true);
+  const std::string wanted = path.filename().string();
+  std::vector<std::string> ids, matching;
+  for (const FrozenTrial& t : place.run.plan.trials) ids.push_back(t.id);
+  for (const VanishedTrial& v : place.run.plan.vanished) ids.push_back(v.id);
+  for (const Record& r : place.run.records.records) ids.push_back(r.id);
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  for (const std::string& id : ids)
+    if (!wanted.empty() && id.starts_with(wanted)) matching.push_back(id);
+  if (matching.size() == 1) {
+    place.id = matching.front();
+    return place;
+  }
+  throw ConfigError(matching.empty() ? fmt::format("{}: no trial \"{}\" in this folder{}; it has {}", path.parent_path().string(), wanted,
+                                                   did_you_mean(wanted, ids), join(ids, ", "))
+                                     : fmt::format("{}: \"{}\" is the beginning of several trials: {}", path.parent_path().string(), wanted,
+                                                   join(matching, ", ")));
+}
+
+}  // namespace stamp

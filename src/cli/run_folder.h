@@ -1,0 +1,38 @@
+// Run folders as the verbs see them.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "report/reference.h"
+#include "report/source.h"
+#include "results/store.h"
+#include "sweep/frozen.h"
+
+namespace stamp {
+
+struct RunFolder {
+  RunStore store{""};
+  FrozenPlan plan;
+  ReadRecords records;
+};
+// DataError when there is no plan. Notices of damaged lines are said on stderr.
+RunFolder open_run(const std::string& folder, bool with_slots);
+
+ReportSource report_source(const FrozenPlan& plan, const ReadRecords& records);
+// The table's paper entry, if it names one; a missing configs folder is said and costs the paper columns only.
+std::optional<PaperEntry> paper_of(const TableSpec& table);
+
+// "DIR/TRIAL": the trial by its id or the first letters of it. ConfigError lists what there is.
+struct TrialPlace {
+  RunFolder run;
+  std::string id;
+};
+TrialPlace find_trial(const std::string& argument);
+bool is_run_folder(const std::string& path);
+
+// configs/paper of $STAMP_CONFIGS, of the sources, or beside the program; scripts likewise ($STAMP_SCRIPTS).
+fs::path paper_folder();
+fs::path scripts_folder();
+fs::path program_folder();  // of this executable
+
+}  // namespace stamp

@@ -1,0 +1,60 @@
+#include <fmt/format.h>
+
+#include "cli/run_folder.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "config/yaml.h"
+#include "sweep/plan.h"
+
+namespace stamp {
+
+namespace {
+
+struct Options {
+  std::vector<std::string> files;
+  std::vector<std::string> overrides;
+};
+
+// What a file is shows in its first keys: paper values, expectations, an experiment, or a piece to be extended.
+std::string validate_file(const std::string& file, const Options& options, const Catalog& catalog) {
+  const YamlNode root = read_yaml(file);
+  if (root.find("entries")) return fmt::format("paper values, {} entries", read_paper(file).size());
+  if (root.find("expectations")) return fmt::format("{} expectations", read_expectations(file).size());
+  const bool piece = root.is_map() && !root.find("name") && !root.find("sweep") && !root.find("evaluate");
+  if (piece && options.overrides.empty()) {
+    for (const std::string& warning : read_piece(file, catalog).warnings) say("warning: " + warning);
+    return "a piece to extend";
+  }
+  const Experiment experiment = read_experiment(file, options.overrides, catalog);
+  const Plan plan = expand(experiment, catalog);
+  for (const std::string& warning : plan.warnings) say("warning: " + warning);
+  if (!plan.table.paper.empty()) paper_of(plan.table);
+  return fmt::format("experiment {}, {} trials, {} excluded", experiment.name, plan.trials.size(), plan.excluded.size());
+}
+
+ExitCode run(const Front& front, const Options& options) {
+  bool all = true;
+  for (const std::string& file : options.files) {
+    try {
+      data(fmt::format("{}: ok, {}\n", file, validate_file(file, options, front.catalog)));
+    } catch (const ConfigError& error) {
+      fail(error.what());
+      all = false;
+    }
+  }
+  return all ? ExitCode::done : ExitCode::usage;
+}
+
+}  // namespace
+
+void add_validate(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = add_verb(app, action, "validate", "Read and type experiment files, pieces, paper values and expectations; no model is opened",
+                            "  stamp validate experiments/quickstart/sweep.yaml\n"
+                            "  stamp validate configs/models/*.yaml configs/paper/*.yaml experiments/*/expected.yaml",
+                            options, run);
+  verb->add_option("FILE", options->files, "YAML files")->required();
+  verb->add_option("--set", options->overrides, "Override one setting, a.b=value")->allow_extra_args(false);
+}
+
+}  // namespace stamp
