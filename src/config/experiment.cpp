@@ -91,6 +91,7 @@ class Reader {
         read_setting(entry, "");
       }
     }
+    refuse_double_sweeps();
   }
 
   void read_name(const YamlNode& node) {
@@ -203,7 +204,6 @@ class Reader {
       else
         unknown_key(entry, "sweep." + entry.key, {"axes", "zip", "cells", "exclude", "repeats"});
     }
-    refuse_double_sweeps();
   }
 
   bool known_path(const YamlEntry& entry, const std::string& where) {

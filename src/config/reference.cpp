@@ -43,7 +43,7 @@ std::string allowed_kind(const Field& field) {
   const std::string kind = name_of(*field.names_of);
   if (field.type == Field::Type::names) return fmt::format("a list of {} names", kind);
   if (field.type == Field::Type::text_source) return "a known text, or a path (with a / or a .) to UTF-8 text";
-  return fmt::format("a {}", kind);
+  return fmt::format("{} {}", std::string_view("aeiou").find(kind[0]) == std::string_view::npos ? "a" : "an", kind);
 }
 
 const std::vector<std::string> option_titles = {"option", "default", "allowed", "meaning", "matters when"};

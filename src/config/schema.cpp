@@ -1,6 +1,7 @@
 #include "config/schema.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/text.h"
 #include "config/fields.h"
@@ -17,13 +18,20 @@ std::string given_text(const Json& value) {
   return value.dump();
 }
 
+// 1000000000, not 1e+09.
+std::string limit_text(double limit) {
+  constexpr double exact = 1e15;
+  return std::floor(limit) == limit && std::fabs(limit) < exact ? std::to_string(static_cast<std::int64_t>(limit))
+                                                                : number_text(limit);
+}
+
 std::string range_text(const Field& field, const std::string& what) {
   const std::string from = field.above_min ? " above " : " from ";
   if (field.min && field.max) {
-    return what + from + number_text(*field.min) + (field.above_min ? ", up to " : " to ") + number_text(*field.max);
+    return what + from + limit_text(*field.min) + (field.above_min ? ", up to " : " to ") + limit_text(*field.max);
   }
-  if (field.min) return what + (field.above_min ? " above " : ", at least ") + number_text(*field.min);
-  if (field.max) return what + ", at most " + number_text(*field.max);
+  if (field.min) return what + (field.above_min ? " above " : ", at least ") + limit_text(*field.min);
+  if (field.max) return what + ", at most " + limit_text(*field.max);
   return what;
 }
 

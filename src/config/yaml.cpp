@@ -307,7 +307,9 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<
   }
   TreeBuilder builder(file, faults);
   try {
-    std::istringstream stream{std::string(text)};
+    // yaml-cpp takes an unclosed quote for closed when the text ends with a line break: the rest of the file would
+    // vanish into one value. A comment at the very end is neutral and leaves no such line break.
+    std::istringstream stream{std::string(text) + "\n#"};
     YAML::Parser parser(stream);
     for (int documents = 0; documents < 2 && parser.HandleNextDocument(builder);) ++documents;
   } catch (const TooDeep&) {
