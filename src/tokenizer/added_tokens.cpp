@@ -71,7 +71,9 @@ std::vector<Cut> AddedTokens::cut(std::string_view text, bool with_special) cons
         end += static_cast<std::size_t>(c.bytes);
     if (begin > done) cuts.push_back({text.substr(done, begin - done), -1});
     cuts.push_back({text.substr(begin, end - begin), found->id});
-    done = at = end;
+    // The search goes on behind the token itself: white space that it took along may hold another token, which then is
+    // counted too, as in the tokenizers library.
+    done = end;
   }
   if (done < text.size()) cuts.push_back({text.substr(done), -1});
   return cuts;
