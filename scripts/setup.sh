@@ -94,7 +94,7 @@ fi
 venv=$root/.venv
 
 pip_install() {
-  "$venv/bin/python" -m pip install --disable-pip-version-check --quiet "$@" >&2 ||
+  "$venv/bin/python" -m pip install --disable-pip-version-check -qq "$@" >&2 ||
     fail "pip could not install: $*" \
       "Without a network: copy the wheels into a folder and set PIP_NO_INDEX=1 PIP_FIND_LINKS=/that/folder."
 }
