@@ -33,7 +33,8 @@ Catalog catalog() {
 class Page {
  public:
   explicit Page(const std::string& sequence, const std::string& context = "2048") {
-    test::spill(file(), "model: {path: model.gguf}\ndata: {context: " + context + "}\nquantization:\n  sequence: " + sequence + "\n");
+    test::spill(file(), "model: {path: model.gguf}\ndata: {context: " + context +
+                            "}\nquantization:\n  sequence: " + sequence + "\n");
   }
   Experiment read() const { return read_experiment(file(), {}, catalog_); }
   std::string fault() const {
@@ -52,7 +53,9 @@ class Page {
   Catalog catalog_ = catalog();
 };
 
-bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool holds(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
@@ -107,11 +110,12 @@ TEST_CASE("it concentrates a smooth sequence in its first rows, in the order low
     transform_forward(*make_sequence_transform("hartley", request), t.view());
     double first = 0, all = 0;
     for (std::int64_t i = 0; i < s; ++i)
-      for (std::int64_t j = 0; j < 8; ++j) (i < k ? first : all) += static_cast<double>(t.at(i, j)) * static_cast<double>(t.at(i, j));
+      for (std::int64_t j = 0; j < 8; ++j)
+        (i < k ? first : all) += static_cast<double>(t.at(i, j)) * static_cast<double>(t.at(i, j));
     return first / (first + all);
   };
-  // Of the process's spectrum 2/pi atan(39 tan(pi/32)) = 0.84 lies in the frequencies that the first 16 rows hold; without
-  // a transform 16 of 256 rows have 0.06.
+  // Of the process's spectrum 2/pi atan(39 tan(pi/32)) = 0.84 lies in the frequencies that the first 16 rows hold;
+  // without a transform 16 of 256 rows have 0.06.
   CHECK(share("low_first") > 0.6);
   CHECK(share("low_first") > share("natural") + 0.1);
 }
