@@ -1,0 +1,177 @@
+// Every fault ends in one clear message and its exit code, and nothing half-written is read as whole.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "sandbox.h"
+#include "support/catch.h"
+
+using namespace stamp;
+using namespace stamp::test;
+
+TEST_CASE("faults of the experiment file: exit code 2, place and nearest name, no run folder") {
+  const Sandbox box;
+  const auto expect = [&](const std::string& text, const std::string& message) {
+    box.write("bad.yaml", text);
+    for (const char* verb : {"validate", "plan", "run"}) {
+      const Ended e = box.stamp({verb, "bad.yaml"});
+      INFO(verb << ": " << e.err);
+      CHECK(e.code == 2);
+      CHECK(contains(e.err, message));
+    }
+    CHECK_FALSE(std::filesystem::exists(box.path() / "runs"));
+  };
+  const auto with = [](const std::string& from, const std::string& to) {
+    std::string text = experiment_text;
+    text.replace(text.find(from), from.size(), to);
+    return text;
+  };
+  expect(with("evaluate:", "evaluat:"), "did you mean \"evaluate\"");
+  expect(with("evaluate:", "evaluat:"), "bad.yaml:");
+  expect(with("high_bits: 8", "high_bits: eight"), "high_bits");
+  expect(with("context: 64, windows", "context: -3, windows"), "context");
+  expect(with("name: tiny\n", "name: tiny\nname: tiny\n"), "name");
+  expect("a: [b\n", "bad.yaml");
+  expect("", "bad.yaml");
+  const Ended gone = box.stamp({"plan", "gone.yaml"});
+  CHECK(gone.code == 2);
+  CHECK(contains(gone.err, "gone.yaml"));
+}
+
+TEST_CASE("all faults of all files at once") {
+  const Sandbox box;
+  box.write("a.yaml", "schema: 1\nname: a\nmodell: {path: model}\ndata: {windos: 3}\n");
+  box.write("b.yaml", "schema: 1\nname: b\nmodel: {path: model}\ndata: {context: many}\n");
+  const Ended e = box.stamp({"validate", "a.yaml", "b.yaml", "experiment.yaml"});
+  CHECK(e.code == 2);
+  for (const char* part : {"modell", "windos", "b.yaml:4"}) CHECK(contains(e.err, part));
+  CHECK(contains(e.out, "experiment.yaml: ok"));
+}
+
+TEST_CASE("--set and --only are read by the same schema") {
+  const Sandbox box;
+  const Ended set = box.stamp({"plan", "experiment.yaml", "--set", "data.window=3"});
+  CHECK(set.code == 2);
+  CHECK(contains(set.err, "--set"));
+  CHECK(contains(set.err, "windows"));
+  const Ended only = box.stamp({"plan", "experiment.yaml", "--only", "quantization.methd=rtn"});
+  CHECK(only.code == 2);
+  CHECK(contains(only.err, "quantization.method"));
+  CHECK(box.stamp({"plan", "experiment.yaml", "--only", "quantization.method=rtm"}).code == 2);
+  const Ended none = box.stamp({"run", "experiment.yaml", "--only", "quantization.method=quarot"});
+  CHECK(none.code == 2);
+  CHECK(contains(none.err, "no trial"));
+}
+
+TEST_CASE("a missing text is a reason, exit code 6") {
+  const Sandbox box;
+  std::filesystem::remove(box.path() / "text.txt");
+  const Ended run = box.stamp({"run", "experiment.yaml"});
+  CHECK(run.code == 6);
+  CHECK(contains(run.err, "text.txt"));
+}
+
+TEST_CASE("verbs on folders that are no run folders") {
+  const Sandbox box;
+  for (const char* verb : {"ls", "table", "plot", "export"}) {
+    const Ended e = box.stamp({verb, "model"});
+    CAPTURE(verb);
+    CHECK(e.code == 6);
+    CHECK(contains(e.err, "is not a run folder"));
+    CHECK(box.stamp({verb, "nowhere"}).code == 6);
+  }
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  const Ended trial = box.stamp({"show", "runs/tiny/zzz"});
+  CHECK(trial.code == 2);
+  CHECK(contains(trial.err, box.ids()[0]));
+  CHECK(box.stamp({"show", "runs/tiny"}).code == 2);
+  box.write("runs/tiny/plan.json", "{\"schema\": 1, \"name\":");
+  const Ended damaged = box.stamp({"ls", "runs/tiny"});
+  CHECK(damaged.code == 6);
+  CHECK(contains(damaged.err, "plan.json: damaged"));
+}
+
+TEST_CASE("an output folder that cannot be written: exit code 5 before any trial") {
+  const Sandbox box;
+  box.write("file", "in the way");
+  const Ended file = box.stamp({"run", "experiment.yaml", "--output", "file"});
+  CHECK(file.code == 5);
+  CHECK_FALSE(contains(file.err, "fake:"));
+  CHECK(box.stamp({"run", "experiment.yaml", "--output", "file/below"}).code == 5);
+  if (geteuid() == 0) return;  // root writes into read-only folders
+  std::filesystem::create_directory(box.path() / "closed");
+  std::filesystem::permissions(box.path() / "closed", std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  CHECK(box.stamp({"run", "experiment.yaml", "--output", "closed/run"}).code == 5);
+}
+
+TEST_CASE("a full disk: exit code 5, and what was written stays whole") {
+  if (!std::filesystem::exists("/dev/full")) return;
+  const Sandbox box;
+  std::filesystem::create_directories(box.run_folder());
+  std::filesystem::create_symlink("/dev/full", box.run_folder() / "records.jsonl");
+  const Ended run = box.stamp({"run", "experiment.yaml"});
+  INFO(run.err);
+  CHECK(run.code == 5);
+  CHECK(contains(run.err, "No space left"));
+}
+
+TEST_CASE("standard output that cannot be written is an error, not silence") {
+  if (!std::filesystem::exists("/dev/full")) return;
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  const std::string stamp = std::string(std::getenv("STAMP_BIN_DIR")) + "/stamp";
+  const int status = std::system(("cd " + box.path().string() + " && " + stamp + " table runs/tiny > /dev/full 2> /dev/null").c_str());
+  CHECK(WEXITSTATUS(status) == 5);
+}
+
+TEST_CASE("a torn last line is reported, set aside by the next run, and its trial is run again") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  const std::string whole = slurp(box.run_folder() / "records.jsonl");
+  const std::size_t last = whole.rfind('\n', whole.size() - 2) + 1;
+  box.write("runs/tiny/records.jsonl", whole.substr(0, last + 50));
+  const Ended ls = box.stamp({"ls", "runs/tiny"});
+  CHECK(ls.code == 0);
+  CHECK(contains(ls.err, "torn"));
+  CHECK(count(ls.out, "  done") == 5);
+  const Ended run = box.stamp({"run", "experiment.yaml"});
+  CHECK(run.code == 0);
+  CHECK(count(run.err, "fake: ") == 1);
+  CHECK(box.records().records.size() == 6);
+  CHECK(box.records().notices.empty());
+
+  box.write("runs/tiny/records.jsonl", "not json\n" + whole);
+  const Ended damaged = box.stamp({"table", "runs/tiny"});
+  CHECK(damaged.code == 0);
+  CHECK(contains(damaged.err, "records.jsonl:1:"));
+}
+
+TEST_CASE("a table does not mix protocols: exit code 2 with both named") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  std::string records = slurp(box.run_folder() / "records.jsonl");
+  records.replace(records.find("fake protocol"), 13, "other windows");
+  box.write("runs/tiny/records.jsonl", records);
+  const Ended e = box.stamp({"table", "runs/tiny"});
+  CHECK(e.code == 2);
+  CHECK(contains(e.err, "other windows"));
+  CHECK(contains(e.err, "fake protocol"));
+}
+
+TEST_CASE("light verbs start in well under a tenth of a second") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--help"}, {"validate", "experiment.yaml"}, {"plan", "experiment.yaml"}, {"table", "runs/tiny"}}) {
+    // Processor time of the child: a busy machine does not count against us.
+    rusage before{}, after{};
+    getrusage(RUSAGE_CHILDREN, &before);
+    REQUIRE(box.stamp(arguments).code == 0);
+    getrusage(RUSAGE_CHILDREN, &after);
+    const auto seconds = [](const rusage& r) {
+      return static_cast<double>(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + 1e-6 * static_cast<double>(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+    };
+    CHECK(seconds(after) - seconds(before) < 0.1);
+  }
+}
