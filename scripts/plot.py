@@ -30,12 +30,12 @@ COLOURS = {"rtn": "#0072B2", "smoothquant": "#E69F00", "quarot": "#009E73"}
 FURTHER_COLOURS = ["#CC79A7", "#56B4E9", "#D55E00", "#999933", "#000000"]
 STYLES = {  # transform -> marker, line style, hatch
     "identity": ("o", "-", ""),
-    "haar": ("s", "--", "////"),
-    "dct": ("^", ":", "...."),
-    "wht": ("D", "-.", "xxxx"),
-    "klt": ("v", (0, (5, 1, 1, 1, 1, 1)), "++++"),
+    "haar": ("s", "--", "///"),
+    "dct": ("^", ":", ".."),
+    "wht": ("D", "-.", "xx"),
+    "klt": ("v", (0, (5, 1, 1, 1, 1, 1)), "++"),
 }
-FURTHER_STYLES = [("P", (0, (1, 1)), "oooo"), ("X", (0, (8, 2)), "\\\\\\\\"), ("*", (0, (3, 3)), "----")]
+FURTHER_STYLES = [("P", (0, (1, 1)), "oo"), ("X", (0, (8, 2)), "\\\\\\"), ("*", (0, (3, 3)), "--")]
 BOUNDS = {"b1": "B1 (Theorem 1)", "b2": "B2 (actual range)", "b3": "B3 (noise estimate)", "b4": "B4 (capped by the signal)"}
 MOST_LINES = 12
 RASTER_POINTS = 3000  # above this an SVG's points become one picture: 10,000 markers make it several MB
@@ -167,10 +167,12 @@ def draw_perplexity(rows, name):
     legend(axes, methods, transforms, "bars")
 
     counts = sorted({int(row["n"]) for row in drawn if finite(row["n"])})
-    text = f"n = {', '.join(map(str, counts)) or 'unknown'} windows. Bars: 95% interval over windows where it is known. {drawn[0]['protocol']}"
+    text = f"n = {', '.join(map(str, counts)) or 'unknown'} windows. Black lines: 95% interval over windows where it is known. {drawn[0]['protocol']}"
     bits = sorted({tuple(row[key] for key in ("weight_bits", "activation_bits", "kv_bits")) for row in drawn}, key=str)
     if len(bits) == 1 and finite(*bits[0]):
         text += "\nAverage bits: weights {:g}, activations {:g}, caches {:g}.".format(*bits[0])
+    if any(transform != "identity" for transform in transforms):
+        text += " With a transform along the sequence a model can see ahead: these values may be too good."
     if len(drawn) < len(rows):
         text += f" Left out, not finite: {len(rows) - len(drawn)}."
     caption(figure, text)
