@@ -66,7 +66,7 @@ def provenance(name, command, records):
         ("threads", said(r.get("threads") for r in records)),
         ("model", said(r.get("model", {}).get("digest") for r in records)),
         ("text", said(r.get("data", {}).get("digest") for r in records)),
-        ("finished", said(max((r.get("finished", "") for r in records), default="") for _ in (0,))),
+        ("finished", max((r.get("finished", "") for r in records), default="unknown")),
         ("time in trials", f"{seconds:.0f} s"),
         ("peak memory", f"{peak / 1e9:.2f} GB"),
     ]
