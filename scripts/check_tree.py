@@ -74,7 +74,10 @@ def mentions(cmake, name, folder):
     words = set(re.split(r"[\s()\"]+", re.sub(r"#.*", "", cmake)))
     prefix = "${CMAKE_CURRENT_SOURCE_DIR}/"
     words = {word.removeprefix(prefix) for word in words}
-    return relative in words or any("*" in word and fnmatch.fnmatch(relative, word) for word in words)
+    # Benchmarks and fuzz targets are named without their suffix.
+    if relative in words or relative.removesuffix(".cpp") in words:
+        return True
+    return any("*" in word and fnmatch.fnmatch(relative, word) for word in words)
 
 
 def check_texts(names):
