@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "config/faults.h"
+
 namespace stamp {
 namespace {
 
@@ -91,7 +93,7 @@ TrialSpec apply(const Experiment& experiment, const Assignments& assignments) {
   TrialSpec spec = build_trial(*experiment.schema, experiment.settings, assignments, faults);
   if (spec.model.path.empty())
     faults.push_back(experiment.source + ": model.path: missing; a GGUF file or a model folder");
-  if (!faults.empty()) throw ConfigError(faults);
+  if (!faults.empty()) throw_faults(std::move(faults));
   return spec;
 }
 

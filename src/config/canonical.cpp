@@ -4,6 +4,7 @@
 
 #include "base/sha256.h"
 #include "base/text.h"
+#include "config/faults.h"
 #include "config/schema.h"
 
 namespace stamp {
@@ -158,7 +159,7 @@ TrialSpec trial_from_json(const Json& json, const Schema& schema) {
   read_path(json, "model", spec.model.path, faults);
   read_path(json, "data_text", spec.data.text, faults);
   read_path(json, "calibration_text", spec.calibration.text, faults);
-  if (!faults.empty()) throw ConfigError(faults);
+  if (!faults.empty()) throw_faults(std::move(faults));
   // Complete: options left out take their defaults.
   for (const Field& field : schema.fields()) {
     if (!field.owner_kind) continue;

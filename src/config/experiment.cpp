@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "config/build.h"
 #include "config/compose.h"
+#include "config/faults.h"
 #include "config/yaml.h"
 
 namespace stamp {
@@ -32,7 +33,7 @@ class Reader {
             "missing; a GGUF file or a model folder, here or in a file named under `extends`");
     }
     e_.base = build_base();
-    if (!faults_.empty()) throw ConfigError(faults_);
+    if (!faults_.empty()) throw_faults(std::move(faults_));
     if (!piece) e_.warnings = idle_settings(e_);
     return std::move(e_);
   }

@@ -4,13 +4,14 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "config/faults.h"
 #include "config/fields.h"
 
 namespace stamp {
 namespace {
 
 std::string given_text(const Json& value) {
-  if (value.is_string()) return "the text \"" + value.get<std::string>() + "\"";
+  if (value.is_string()) return "the text \"" + shortened(value.get<std::string>()) + "\"";
   if (value.is_number_float()) return number_text(value.get<double>());
   if (value.is_null()) return "nothing";
   if (value.is_array()) return "a list";

@@ -10,12 +10,13 @@
 #include <sstream>
 
 #include "base/text.h"
+#include "config/faults.h"
 
 namespace stamp {
 namespace {
 
 // Ends a parse early; never leaves this file.
-struct TooDeep {};
+struct TooMuch {};
 
 // Builds our nodes from yaml-cpp's events. Its own node tree is not used: it drops duplicate keys, shares storage and
 // forgets whether a scalar was quoted.
@@ -31,9 +32,11 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     refuse_anchor(mark, anchor);
+    count(mark);
     add(node(YamlNode::Kind::null, mark));
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    count(mark);
     fault(place(mark), "an alias (*name); aliases are not supported, write the value again or use `extends`");
     add(node(YamlNode::Kind::null, mark));
   }
@@ -41,6 +44,7 @@ class TreeBuilder final : public YAML::EventHandler {
                 const std::string& value) override {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
+    count(mark);
     YamlNode scalar = node(YamlNode::Kind::scalar, mark);
     scalar.text = value;
     scalar.quoted = tag == "!";
@@ -76,6 +80,12 @@ class TreeBuilder final : public YAML::EventHandler {
     n.place = place(mark);
     return n;
   }
+  // Later steps compare nodes with each other, so that their number has to stay small, whatever the size allows.
+  void count(const YAML::Mark& mark) {
+    if (++nodes_ <= yaml_node_limit) return;
+    fault(place(mark), "more than " + std::to_string(yaml_node_limit) + " values");
+    throw TooMuch{};
+  }
   void fault(const Place& at, const std::string& what) { faults_.push_back(at.text() + ": " + what); }
   void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
     if (anchor != 0)
@@ -88,9 +98,10 @@ class TreeBuilder final : public YAML::EventHandler {
   void open(YamlNode::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
+    count(mark);
     if (static_cast<int>(open_.size()) >= yaml_depth_limit) {
       fault(place(mark), "more than " + std::to_string(yaml_depth_limit) + " lists and maps inside each other");
-      throw TooDeep{};
+      throw TooMuch{};
     }
     open_.push_back(Open{node(kind, mark), false, true, {}, {}});
   }
@@ -141,6 +152,7 @@ class TreeBuilder final : public YAML::EventHandler {
   std::vector<Open> open_;
   YamlNode root_;
   int documents_ = 0;
+  std::size_t nodes_ = 0;
 };
 
 Place place_of_byte(std::string_view text, std::size_t at, const std::string& file) {
@@ -269,14 +281,6 @@ YamlScalar number_of(std::string_view text, const Decimal& d) {
   return s;
 }
 
-std::string shortened(const std::string& text) {
-  constexpr std::size_t limit = 60;
-  std::string line;
-  for (const char c : text.substr(0, limit)) line += c == '\n' || c == '\r' || c == '\t' ? ' ' : c;
-  while (text.size() > limit && !line.empty() && (static_cast<unsigned char>(line.back()) & 0x80) != 0) line.pop_back();
-  return text.size() > limit ? line + "..." : line;
-}
-
 }  // namespace
 
 const YamlNode* YamlNode::find(std::string_view key) const {
@@ -312,7 +316,7 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<
     std::istringstream stream{std::string(text) + "\n#"};
     YAML::Parser parser(stream);
     for (int documents = 0; documents < 2 && parser.HandleNextDocument(builder);) ++documents;
-  } catch (const TooDeep&) {
+  } catch (const TooMuch&) {
     return {};
   } catch (const YAML::Exception& e) {
     const Place at{file, std::max(e.mark.line, 0) + 1, std::max(e.mark.column, 0) + 1};
@@ -360,7 +364,7 @@ YamlNode read_yaml(const fs::path& path, std::vector<std::string>& faults) {
 YamlNode read_yaml(const fs::path& path) {
   std::vector<std::string> faults;
   YamlNode root = read_yaml(path, faults);
-  if (!faults.empty()) throw ConfigError(faults);
+  if (!faults.empty()) throw_faults(std::move(faults));
   return root;
 }
 

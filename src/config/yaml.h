@@ -41,6 +41,7 @@ struct YamlEntry {
 
 inline constexpr std::size_t yaml_size_limit = std::size_t{1} << 20;  // bytes of one file
 inline constexpr int yaml_depth_limit = 64;                           // maps and lists inside each other
+inline constexpr std::size_t yaml_node_limit = 20000;                 // keys, values, maps and lists of one file
 
 // Adds one line per fault to `faults`; what could be read is returned (a null node after a syntax error).
 YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<std::string>& faults);

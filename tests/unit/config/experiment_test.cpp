@@ -186,6 +186,17 @@ data.context: 12
   }
 }
 
+TEST_CASE("messages stay short and harmless, whatever the file holds") {
+  CHECK(has(faults(with("data: {text: \"" + std::string(100000, 'x') + "\"}")),
+            "data.text: the text \"" + std::string(60, 'x') + "...\";"));
+  CHECK(has(faults(with("data: {text: \"a\\e[31mb\"}")), "the text \"a [31mb\""));
+  std::string many;
+  for (int i = 0; i < 3000; ++i) many.append("k").append(std::to_string(i)).append(": 1\n");
+  const std::string message = faults(with(many));
+  CHECK(split(message, '\n').size() == 101);
+  CHECK(has(message, "and 2900 more faults"));
+}
+
 TEST_CASE("files that are no maps, names that cannot name a folder") {
   CHECK(has(faults("- a\n- b\n"), "a list; a map of settings is wanted"));
   CHECK(has(faults("just text\n"), "a map of settings is wanted"));

@@ -211,6 +211,12 @@ TEST_CASE("size is limited") {
   CHECK(faults[0].find("52 MB") != std::string::npos);
 }
 
+TEST_CASE("the number of values is limited, as later steps compare them with each other") {
+  std::string many = "a: [";
+  for (std::size_t i = 0; i < yaml_node_limit; ++i) many += "1,";
+  CHECK(first_fault(many + "]\n").find("more than 20000 values") != std::string::npos);
+}
+
 TEST_CASE("bytes that are not text are refused where they stand") {
   using namespace std::string_literals;
   CHECK(starts_with(first_fault("a: 1\nb: \0x\n"s), "f.yaml:2:4: not a text file"));
