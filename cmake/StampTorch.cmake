@@ -23,3 +23,6 @@ target_link_directories(stamp_torch INTERFACE ${STAMP_TORCH_ROOT}/lib)
 target_link_libraries(stamp_torch INTERFACE
   -Wl,--no-as-needed ${STAMP_TORCH_ROOT}/lib/libtorch_cpu.so ${STAMP_TORCH_ROOT}/lib/libc10.so -Wl,--as-needed)
 target_link_options(stamp_torch INTERFACE -Wl,-rpath,${STAMP_TORCH_ROOT}/lib)
+# LibTorch ships headers of its own {fmt} version, which shadow the system's; without this, files that include both
+# would link against functions of a library that is not there.
+target_compile_definitions(stamp_torch INTERFACE FMT_HEADER_ONLY)

@@ -1,0 +1,98 @@
+// stamp-worker: runs the trials of a run folder. Started by `stamp run`, which plans, holds the folder's lock and starts
+// a new one after a crash; can be started by hand.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/error.h"
+#include "cli/catalog.h"
+#include "config/schema.h"
+#include "engine/runtime.h"
+#include "engine/self_test.h"
+#include "engine/worker.h"
+#include "models/linear.h"
+#include "models/network.h"
+
+namespace stamp {
+
+namespace {
+
+int run(const std::string& folder, const std::string& ids_file, bool fail_fast, int threads) {
+  WorkerOptions options;
+  options.folder = folder;
+  options.ids = read_ids(ids_file);
+  options.fail_fast = fail_fast;
+  options.terminal = isatty(STDERR_FILENO) == 1;
+  const FrozenPlan plan = read_plan(RunStore(options.folder).plan_path());
+  const Catalog catalog = make_catalog();
+  const Schema schema(catalog);
+
+  configure_runtime(threads);
+  SessionOptions shared;
+  shared.plugins = standard_plugins();
+  shared.cache_folder = cache_folder();
+  shared.gemm = torch_gemm;
+  shared.threads = threads;
+  shared.arithmetic = arithmetic_name();
+  Session session(std::move(shared));
+  return static_cast<int>(run_trials(options, plan, schema, session));
+}
+
+int doctor(int threads) {
+  configure_runtime(threads);
+  const Json libraries = library_provenance();
+  for (const auto& [name, version] : libraries.items()) fmt::print("{:<16} {}\n", name, version.get<std::string>());
+  fmt::print("{:<16} {}\n", "matrix products", linear_backend());
+  fmt::print("{:<16} {}\n", "threads", threads);
+  fmt::print("{:<16} {}\n", "allocator", "glibc mmap and trim thresholds raised to 1 GiB");
+  bool passed = true;
+  for (const SelfTestResult& r : self_test()) {
+    fmt::print("{:<24} {} ({})\n", r.name, r.passed ? "ok" : "WRONG", r.detail);
+    passed = passed && r.passed;
+  }
+  return static_cast<int>(passed ? ExitCode::done : ExitCode::internal);
+}
+
+int main_checked(int argc, char** argv) {
+  CLI::App app{"Runs trials of a STaMP run folder; `stamp run` starts it."};
+  app.require_subcommand(1);
+  int threads = 0;
+  const auto add_threads = [&](CLI::App* verb) {
+    verb->add_option("--threads", threads, "threads of the numeric kernels (default: $STAMP_THREADS, else all usable cores)")
+        ->check(CLI::Range(1, 4096));
+  };
+  std::string folder, ids;
+  bool fail_fast = false;
+  CLI::App* run_verb = app.add_subcommand("run", "run trials of a folder with a frozen plan");
+  run_verb->add_option("DIR", folder, "run folder")->required();
+  run_verb->add_option("--ids", ids, "file with one trial id a line, in the order to run")->required();
+  run_verb->add_flag("--fail-fast", fail_fast, "stop after the first failed trial");
+  add_threads(run_verb);
+  CLI::App* doctor_verb = app.add_subcommand("doctor", "versions, threads and a numeric self-test");
+  add_threads(doctor_verb);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  if (threads == 0) threads = default_threads();
+  return run_verb->parsed() ? run(folder, ids, fail_fast, threads) : doctor(threads);
+}
+
+}  // namespace
+
+}  // namespace stamp
+
+int main(int argc, char** argv) {
+  try {
+    return stamp::main_checked(argc, argv);
+  } catch (const stamp::Error& e) {
+    fmt::print(stderr, "stamp-worker: {}\n", e.what());
+    return static_cast<int>(e.code());
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "stamp-worker: internal error: {}\n", e.what());
+    return static_cast<int>(stamp::ExitCode::internal);
+  }
+}

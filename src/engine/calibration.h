@@ -1,0 +1,41 @@
+// Passes over calibration items that watch slots in full precision. Specification methods 2.3 e, 2.6, 5.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/monitor.h"
+#include "engine/slots.h"
+#include "models/network.h"
+
+namespace stamp {
+
+// Runs every item once; observers see the slots of `watched` and are removed afterwards, quantizers are not touched.
+void observe_items(Network& network, const Workload& workload, const std::vector<Slot*>& watched,
+                   const std::function<void(std::size_t slot, ConstMatrixView activation)>& observe, Monitor& monitor);
+
+using ChannelMaxima = std::map<std::string, std::vector<float>>;  // slot -> max |x_j| over all tokens
+ChannelMaxima measure_channel_maxima(Network& network, const Workload& workload, Monitor& monitor);
+
+// Mean e_i and spread of every planned slot under its transform.
+std::vector<RowEnergies> measure_row_energies(Network& network, const Workload& workload,
+                                              const std::vector<SlotPlan>& plans, Monitor& monitor);
+
+// For every slot S = E[X X^T] over items (X: the tokens behind the first `skip`, n of them) and its eigenvectors as
+// rows, largest eigenvalue first, n x n float32. Slots are handled in as many passes over the items as keep the sums
+// under `budget_bytes`; each basis is handed to `keep` as soon as it is there. Costs n^2 d multiply-adds a slot and
+// item and an n x n eigenproblem in double a slot.
+struct BasisOptions {
+  std::int64_t skip = 0;
+  std::uint64_t budget_bytes = std::uint64_t{512} << 20;
+};
+void measure_bases(Network& network, const Workload& workload, const std::vector<Slot*>& slots, const BasisOptions& options,
+                   const std::function<void(std::size_t slot, std::vector<float> basis)>& keep, Monitor& monitor);
+
+// Eigenvectors of a symmetric n x n matrix (row-major) as rows, largest eigenvalue first; the largest entry of each is
+// positive, so that the same matrix gives the same basis everywhere.
+std::vector<float> eigenbasis(const std::vector<double>& symmetric, std::int64_t n);
+
+}  // namespace stamp

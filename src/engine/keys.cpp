@@ -1,0 +1,83 @@
+#include "engine/keys.h"
+
+#include <vector>
+
+#include "base/seed.h"
+#include "engine/slots.h"
+
+namespace stamp {
+
+namespace {
+
+// Raised when the meaning of a cached value changes.
+constexpr int reference_version = 1;
+constexpr int channel_maxima_version = 1;
+constexpr int basis_version = 1;
+constexpr int row_energies_version = 1;
+
+Json machine(const KeyContext& context) { return {{"threads", context.threads}, {"arithmetic", context.arithmetic}}; }
+
+}  // namespace
+
+std::uint64_t method_seed(const TrialSpec& spec) {
+  return spec.repeat == 0 ? 0 : RandomStream(0, "method", static_cast<std::uint64_t>(spec.repeat)).bits();
+}
+
+CalibrationSpec calibration_of(const TrialSpec& spec) {
+  CalibrationSpec calibration = spec.calibration;
+  if (spec.repeat > 0)
+    calibration.seed = RandomStream(calibration.seed, "calibration", static_cast<std::uint64_t>(spec.repeat)).bits();
+  return calibration;
+}
+
+Json reference_key(const KeyContext& context, const Json& data, const std::vector<std::string>& metrics) {
+  return {{"version", reference_version}, {"model", context.model.value("digest", Json())}, {"data", data},
+          {"metrics", metrics}, {"machine", machine(context)}};
+}
+
+Json channel_maxima_key(const KeyContext& context) {
+  return {{"version", channel_maxima_version}, {"model", context.model.value("digest", Json())},
+          {"calibration", context.calibration}, {"machine", machine(context)}};
+}
+
+Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated) {
+  const QuantizationSpec& q = spec.quantization;
+  Json weights = {{"bits", q.weights.bits}};
+  if (q.weights.bits < 16) {
+    weights["quantizer"] = q.weights.quantizer;
+    weights["granularity"] = q.weights.granularity;
+    if (q.weights.granularity == "group") weights["group_size"] = q.weights.group_size;
+    weights["symmetric"] = q.weights.symmetric;
+    weights["clip_search"] = q.weights.clip_search;
+    weights["options"] = q.weights.options;
+  }
+  Json key = {{"model", context.model.value("digest", Json())},
+              {"method", q.method},
+              {"options", q.method_options},
+              {"seed", method_seed(spec)},
+              {"key_cache_quantized", q.kv_cache.bits < 16},
+              {"weights", weights}};
+  if (calibrated) key["calibration"] = context.calibration;
+  return key;
+}
+
+Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot) {
+  return {{"version", basis_version}, {"prepared", prepared}, {"calibration", context.calibration}, {"skip_first", skip},
+          {"slot", slot}, {"machine", machine(context)}};
+}
+
+Json row_energies_key(const KeyContext& context, const Json& prepared, const TrialSpec& spec, std::int64_t tokens) {
+  const QuantizationSpec& q = spec.quantization;
+  Json key = {{"version", row_energies_version}, {"prepared", prepared}, {"calibration", context.calibration},
+              {"machine", machine(context)}};
+  key["transform"] = {{"name", q.sequence.transform}, {"options", q.sequence.options}, {"skip_first", q.sequence.skip_first},
+                      {"tokens", tokens}, {"high_tokens", high_tokens_of(q.allocation, tokens)}};
+  // Which slots are measured, and in groups of what width.
+  key["activations"] = {{"quantized", q.activations.bits < 16}, {"granularity", q.activations.granularity},
+                        {"group_size", q.activations.group_size}};
+  key["kv_cache"] = {{"quantized", q.kv_cache.bits < 16}, {"granularity", q.kv_cache.granularity},
+                     {"transformed", q.kv_cache.transformed}};
+  return key;
+}
+
+}  // namespace stamp

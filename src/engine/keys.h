@@ -1,0 +1,29 @@
+// What the results of shared work depend on, in full: the keys under which prepared networks are reused within a run
+// and calibration results between runs. A missing ingredient would hand one trial the result of another, silently.
+#pragma once
+#include "base/json.h"
+#include "config/spec.h"
+
+namespace stamp {
+
+// Seeds of a trial; repeat 0 takes them as written, later repeats derive their own.
+std::uint64_t method_seed(const TrialSpec& spec);
+CalibrationSpec calibration_of(const TrialSpec& spec);  // with the repeat's seed
+
+// Identity of the files and the machine's arithmetic: `model` and `items` are the descriptions of a Model and a Workload.
+struct KeyContext {
+  Json model;
+  Json calibration;  // null when no calibration text is needed
+  int threads = 1;   // sums depend on the number of threads in their last digits
+  std::string arithmetic;  // LibTorch version and CPU capability
+};
+
+Json reference_key(const KeyContext& context, const Json& data, const std::vector<std::string>& metrics);
+Json channel_maxima_key(const KeyContext& context);
+// Method, weights, and whether the key cache is quantized; calibration where `calibrated`.
+Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated);
+// Bases of the token correlation at the slots of a prepared network.
+Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot);
+Json row_energies_key(const KeyContext& context, const Json& prepared, const TrialSpec& spec, std::int64_t tokens);
+
+}  // namespace stamp

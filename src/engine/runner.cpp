@@ -1,0 +1,162 @@
+#include "engine/runner.h"
+
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+#include "base/error.h"
+#include "engine/runtime.h"
+#include "results/provenance.h"
+
+namespace stamp {
+
+namespace {
+
+std::vector<SlotResult> slot_results(const std::vector<SlotPlan>& plans, const std::vector<SlotStatistics>& statistics,
+                                     std::int64_t high_tokens) {
+  std::vector<SlotResult> results;
+  for (std::size_t i = 0; i < statistics.size(); ++i) {
+    SlotResult r;
+    r.name = plans[i].slot->info().name;
+    r.kind = name_of(plans[i].slot->info().kind);
+    r.sums = statistics[i];
+    r.theorem = theorem_conditions(plans[i].grid);
+    r.high_tokens = high_tokens;
+    results.push_back(std::move(r));
+  }
+  return results;
+}
+
+void add_caveats(const Record& record, const std::vector<SlotPlan>& plans, Monitor& monitor) {
+  for (const SlotResult& s : record.slots)
+    if (s.theorem.empty() && s.sums.worst_ratio > 1)
+      monitor.warn(fmt::format("slot {}: the error is {:.4g} times the bound of Theorem 1, whose conditions hold", s.name,
+                               s.sums.worst_ratio));
+  if (plans.empty()) return;
+  const SlotPlan& first = plans.front();
+  if (!first.bits.dynamic && !first.bits.bits.empty() &&
+      std::all_of(first.bits.bits.begin(), first.bits.bits.end(), [&](float b) { return b == first.bits.high_bits; }) &&
+      first.bits.high_tokens >= static_cast<std::int64_t>(first.bits.bits.size()))
+    monitor.warn(fmt::format("every token is at {} bits: the sequence is not longer than high_tokens", first.bits.high_bits));
+}
+
+void run_phases(Session& session, const TrialRequest& request, Record& record, Monitor& monitor) {
+  const TrialSpec& spec = request.spec;
+  const c10::InferenceMode no_gradients;
+  session.open(spec, monitor);
+  record.model = session.model().description();
+  record.data = session.data().description();
+  record.data["protocol"] = session.data().protocol();
+  if (session.calibration()) record.data["calibration"] = session.calibration()->description();
+  record.seeds["method"] = method_seed(spec);
+  if (session.calibration()) record.seeds["calibration"] = calibration_of(spec).seed;
+
+  const std::vector<Metric> reference = session.reference(spec, monitor);
+  Network& network = session.prepared(spec, monitor);
+  const std::vector<SlotPlan> plans = session.slots(spec, monitor);
+  record.averages = average_bits(network, plans, spec.quantization.weights);
+
+  const auto evaluators = session.evaluators(spec.evaluate);
+  const bool statistics = std::any_of(evaluators.begin(), evaluators.end(), [](const auto& e) { return e->needs_slot_statistics(); });
+  const InstalledQuantizers installed(plans, statistics);
+  {
+    const auto phase = monitor.phase("run");
+    session.run(network, evaluators, monitor);
+  }
+  const auto phase = monitor.phase("evaluate");
+  record.slots = slot_results(plans, installed.statistics(),
+                              high_tokens_of(spec.quantization.allocation, session.data().tokens_per_item()));
+  for (const auto& e : evaluators)
+    for (Metric& m : e->finish(e->needs_slot_statistics() ? record.slots : std::vector<SlotResult>{}))
+      record.metrics.push_back(std::move(m));
+  record.metrics.insert(record.metrics.end(), reference.begin(), reference.end());
+  record.bound = bound_summary(record.slots);
+  add_caveats(record, plans, monitor);
+}
+
+Failure failure_of(const std::exception& e, const std::string& phase) {
+  // LibTorch appends a C++ backtrace to its messages; the first line says what happened.
+  const std::string text = e.what();
+  Failure f{"internal", text.substr(0, text.find('\n')), phase};
+  if (const auto* trial = dynamic_cast<const TrialError*>(&e)) {
+    f.kind = trial->kind();
+  } else if (dynamic_cast<const ConfigError*>(&e)) {
+    f = {"configuration", text, phase};
+  } else if (dynamic_cast<const DataError*>(&e)) {
+    f = {"missing", text, phase};
+  } else if (dynamic_cast<const std::bad_alloc*>(&e)) {
+    f = {"out_of_memory", "the memory did not suffice", phase};
+  } else if (text.find("DefaultCPUAllocator") != std::string::npos) {
+    f.kind = "out_of_memory";
+  }
+  return f;
+}
+
+}  // namespace
+
+Json bound_summary(const std::vector<SlotResult>& slots) {
+  if (slots.empty()) return Json::object();
+  double error = 0, b1 = 0, b2 = 0, b3 = 0, b4 = 0;
+  const SlotResult* worst = &slots.front();
+  for (const SlotResult& s : slots) {
+    error += s.sums.error;
+    b1 += s.sums.b1;
+    b2 += s.sums.b2;
+    b3 += s.sums.b3;
+    b4 += s.sums.b4;
+    if (s.sums.worst_ratio > worst->sums.worst_ratio) worst = &s;
+  }
+  return {{"worst_ratio", json_number(worst->sums.worst_ratio)}, {"worst_slot", worst->name}, {"error", json_number(error)},
+          {"b1", json_number(b1)}, {"b2", json_number(b2)}, {"b3", json_number(b3)}, {"b4", json_number(b4)}};
+}
+
+Json average_bits(Network& network, const std::vector<SlotPlan>& plans, const WeightSpec& weights) {
+  double bits[2] = {0, 0}, features[2] = {0, 0};  // linear inputs, caches
+  for (Slot* slot : all_slots(network)) {
+    const auto plan = std::find_if(plans.begin(), plans.end(), [&](const SlotPlan& p) { return p.slot == slot; });
+    const int kind = slot->info().kind == SlotKind::linear_input ? 0 : 1;
+    const auto d = static_cast<double>(slot->info().features);
+    bits[kind] += d * (plan == plans.end() ? 16 : plan->bits.average());
+    features[kind] += d;
+  }
+  Json j = Json::object();
+  if (features[0] > 0) j["activation_bits"] = bits[0] / features[0];
+  if (features[1] > 0) j["kv_bits"] = bits[1] / features[1];
+  j["weight_bits"] = std::min(weights.bits, 16.0);
+  return j;
+}
+
+Record run_trial(Session& session, const TrialRequest& request, Log& log, Progress& progress) {
+  Record record;
+  record.id = request.id;
+  record.spec = request.canonical;
+  record.code = code_provenance();
+  record.libraries = library_provenance();
+  record.hardware = hardware_provenance();
+  record.threads = session.options().threads;
+  Monitor monitor(log, progress);
+  reset_peak_memory();
+  try {
+    run_phases(session, request, record, monitor);
+    record.status = "done";
+  } catch (const StoreError&) {
+    throw;
+  } catch (const std::exception& e) {
+    record.status = "failed";
+    record.metrics.clear();
+    record.slots.clear();
+    record.bound = Json::object();
+    record.failure = failure_of(e, monitor.failed_phase().empty() ? "start" : monitor.failed_phase());
+    log.warn(fmt::format("failed in phase {}: {}: {}", record.failure->phase, record.failure->kind, e.what()));
+    session.drop_network();  // its state is unknown, and its memory may be what was missing
+  }
+  record.timing_s = monitor.timing_s();
+  record.warnings = monitor.warnings();
+  record.peak_memory_bytes = peak_memory_bytes();
+  record.finished = utc_now();
+  return record;
+}
+
+}  // namespace stamp

@@ -1,0 +1,77 @@
+#include "engine/runtime.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <sched.h>
+#include <torch/headeronly/version.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/parallel.h"
+
+namespace stamp {
+
+namespace {
+
+// "Intel(R) oneAPI Math Kernel Library Version 2024.2-Product ..." in several lines: the first says it.
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+}  // namespace
+
+void configure_runtime(int threads) {
+  tune_allocator();
+  set_threads(threads);
+  at::set_num_threads(threads);
+  // A result must not depend on whether this machine has bfloat16 or TF32 units.
+  at::globalContext().setFloat32MatmulPrecision("highest");
+}
+
+int default_threads() {
+  const char* text = std::getenv("STAMP_THREADS");
+  if (!text || !*text) return usable_cores();
+  char* end = nullptr;
+  const long n = std::strtol(text, &end, 10);
+  if (*end != '\0' || n < 1 || n > 4096)
+    throw ConfigError(std::string("STAMP_THREADS is \"") + text + "\"; an integer from 1 to 4096");
+  return static_cast<int>(n);
+}
+
+Json library_provenance() {
+  Json j = Json::object();
+  j["libtorch"] = TORCH_VERSION;
+  if (at::hasMKL()) j["mkl"] = first_line(at::get_mkl_version());
+  if (at::hasMKLDNN()) j["onednn"] = first_line(at::get_mkldnn_version());
+  j["cpu_capability"] = at::get_cpu_capability();
+  return j;
+}
+
+std::string arithmetic_name() { return std::string("libtorch " TORCH_VERSION " ") + at::get_cpu_capability(); }
+
+std::uint64_t peak_memory_bytes() {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("VmHWM:", 0) != 0) continue;
+    std::istringstream fields(line.substr(6));
+    std::uint64_t kib = 0;
+    fields >> kib;
+    return kib * 1024;
+  }
+  return 0;
+}
+
+void reset_peak_memory() {
+  std::ofstream out("/proc/self/clear_refs");
+  out << "5";  // resets VmHWM to the present size (proc(5)); silently not possible in some containers
+}
+
+}  // namespace stamp

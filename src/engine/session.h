@@ -1,0 +1,95 @@
+// What trials share: the opened model, tokenized texts, the full-precision reference, calibration results, and the
+// prepared network (method applied, weights quantized and packed). One network is alive at a time; trials that come
+// ordered by model, method and weights find it ready. Product section 6.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/basis_pool.h"
+#include "engine/cache.h"
+#include "engine/calibration.h"
+#include "engine/keys.h"
+#include "engine/monitor.h"
+#include "engine/plugins.h"
+#include "engine/slots.h"
+#include "eval/evaluator.h"
+#include "results/record.h"
+
+namespace stamp {
+
+struct SessionOptions {
+  Plugins plugins;
+  fs::path cache_folder;  // empty: nothing is kept between runs
+  Gemm gemm = plain_gemm;
+  int threads = 1;
+  std::string arithmetic;  // see KeyContext
+  std::uint64_t basis_budget_bytes = std::uint64_t{512} << 20;  // of KLT sums while measuring, of bases while running
+};
+
+// How often the dear steps were taken.
+struct SessionCounters {
+  int models = 0, workloads = 0, builds = 0, references = 0, calibrations = 0;
+};
+
+class Session {
+ public:
+  explicit Session(SessionOptions options) : options_(std::move(options)), cache_(options_.cache_folder) {}
+
+  // The first call of a trial: opens its model and texts, unless they are open.
+  void open(const TrialSpec& spec, Monitor& monitor);
+  const Model& model() const { return *model_; }
+  const Workload& data() const { return *data_; }
+  const Workload* calibration() const { return calibration_; }  // null when the trial reads none
+
+  // Metrics of the full-precision model on the trial's data, for the trial's metrics that need outputs only.
+  std::vector<Metric> reference(const TrialSpec& spec, Monitor& monitor);
+  // The network with method and weights in place, packed.
+  Network& prepared(const TrialSpec& spec, Monitor& monitor);
+  // Slots of the prepared network with transform and bits, calibrated as far as the trial asks for it.
+  std::vector<SlotPlan> slots(const TrialSpec& spec, Monitor& monitor);
+
+  // Every item through the network, evaluators watching.
+  void run(Network& network, const std::vector<std::unique_ptr<Evaluator>>& evaluators, Monitor& monitor);
+  std::vector<std::unique_ptr<Evaluator>> evaluators(const std::vector<std::string>& names) const;
+
+  // The next trial builds its own; models, texts and results stay.
+  void drop_network() { live_ = {}; }
+
+  const SessionCounters& counters() const { return counters_; }
+  const SessionOptions& options() const { return options_; }
+
+ private:
+  struct Live {
+    Json key;
+    std::unique_ptr<Network> network;
+    std::vector<std::string> warnings;  // of its making; every trial that uses it repeats them
+  };
+  const Workload& workload(const Json& key, const std::function<std::unique_ptr<Workload>()>& make);
+  const MethodPlugin& method(const TrialSpec& spec) const;
+  bool needs_calibration(const TrialSpec& spec) const;
+  KeyContext key_context() const;
+  Network& full_precision();
+  ChannelMaxima channel_maxima(Monitor& monitor);
+  CalibratedTransform calibrated_transform(const TrialSpec& spec, Monitor& monitor);
+  std::vector<RowEnergies> row_energies(const TrialSpec& spec, const std::vector<SlotPlan>& plans, Monitor& monitor);
+  ResultCache::Warn warn_into(Monitor& monitor) const;
+
+  SessionOptions options_;
+  ResultCache cache_;
+  SessionCounters counters_;
+  std::string model_path_;
+  std::unique_ptr<Model> model_;
+  Json model_description_;
+  std::map<std::string, std::unique_ptr<Workload>> workloads_;
+  const Workload* data_ = nullptr;
+  const Workload* calibration_ = nullptr;
+  std::map<std::string, std::vector<Metric>> references_;
+  Live live_;
+  Json pool_key_;
+  std::shared_ptr<TransformPool> pool_;
+};
+
+}  // namespace stamp

@@ -1,0 +1,69 @@
+// Which transform, grid and bits every slot of a network gets for a trial. Specification methods 2.2, 2.7, 2.8, 12.4.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/spec.h"
+#include "models/network.h"
+
+namespace stamp {
+
+std::vector<Slot*> all_slots(Network& network);  // linear inputs first, then caches, each in the network's order
+
+// What is decided of a slot before the bits are.
+struct SlotPlan {
+  Slot* slot = nullptr;
+  double low_bits = 4;
+  ActivationGrid grid;
+  bool transformed = true;  // false: L = I (caches of option B)
+  std::shared_ptr<const SequenceTransform> transform;
+  RowBits bits;
+};
+
+// The slots that a trial quantizes, without transform and bits. Slots at 16 bits are left out.
+std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec);
+
+// k of the allocation, skipped tokens included; 0 when it has none.
+std::int64_t high_tokens_of(const AllocationSpec& allocation, std::int64_t tokens);
+// Does the allocation choose bits from calibrated row energies?
+bool needs_row_energies(const AllocationSpec& allocation);
+
+// The request for the rows behind the skipped ones. TrialError when the sequence has no such rows.
+SequenceTransformRequest transform_request(const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm);
+// diag(I, inner); the inner one alone where nothing is skipped.
+std::unique_ptr<SequenceTransform> with_skipped(std::int64_t skip, std::unique_ptr<SequenceTransform> inner);
+
+// Gives every planned slot its transform: one object for all slots, one identity for untransformed ones, or one for
+// each slot from `calibrated` (null where the transform needs no calibration).
+using CalibratedTransform = std::function<std::shared_ptr<const SequenceTransform>(const SlotInfo&)>;
+void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
+                    const CalibratedTransform& calibrated);
+
+// Mean row energies of one slot over calibration.
+struct RowEnergies {
+  std::vector<double> energy;  // e_i
+  std::vector<double> spread;  // C_i e_i = d E[r_i^2]
+};
+// Bits of every planned slot; `energies` in the order of `plans`, empty where the allocation needs none.
+void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, std::int64_t tokens,
+              const std::vector<RowEnergies>& energies);
+
+// Quantizers of all planned slots, from construction to destruction.
+class InstalledQuantizers {
+ public:
+  // With `statistics`, sums are kept for every slot.
+  InstalledQuantizers(const std::vector<SlotPlan>& plans, bool statistics);
+  ~InstalledQuantizers();
+  InstalledQuantizers(const InstalledQuantizers&) = delete;
+  InstalledQuantizers& operator=(const InstalledQuantizers&) = delete;
+  const std::vector<SlotStatistics>& statistics() const { return statistics_; }  // in the order of the plans
+
+ private:
+  std::vector<Slot*> slots_;
+  std::vector<SlotStatistics> statistics_;
+  QuantizerWorkspace workspace_;
+};
+
+}  // namespace stamp

@@ -1,0 +1,12 @@
+// The list of weight quantizers: one line each, and one include. Free of LibTorch.
+#pragma once
+#include "engine/weight_rtn.h"
+
+namespace stamp {
+
+template <class Visitor>
+void for_each_weight_quantizer(Visitor&& visit) {
+  visit.template operator()<WeightRtn>();
+}
+
+}  // namespace stamp

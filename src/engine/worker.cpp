@@ -1,0 +1,107 @@
+#include "engine/worker.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/interrupt.h"
+#include "engine/progress.h"
+#include "engine/runner.h"
+#include "results/provenance.h"
+
+namespace stamp {
+
+namespace {
+
+Record failed_record(const FrozenTrial& trial, const std::string& message) {
+  Record record;
+  record.id = trial.id;
+  record.status = "failed";
+  record.spec = trial.spec;
+  record.code = code_provenance();
+  record.hardware = hardware_provenance();
+  record.finished = utc_now();
+  record.failure = Failure{"configuration", message, "read"};
+  return record;
+}
+
+Record run_one(const FrozenTrial& trial, const Schema& schema, Session& session, Log& log, Progress& progress) {
+  TrialRequest request{trial.id, trial.spec, {}};
+  try {
+    request.spec = trial.trial(schema);
+  } catch (const ConfigError& e) {  // a plan of another version of the program
+    return failed_record(trial, e.what());
+  }
+  return run_trial(session, request, log, progress);
+}
+
+void log_outcome(const Record& record, Log& log) {
+  for (const Metric& m : record.metrics)
+    log.info(fmt::format("{} = {}{}{} over {} {}", m.name, number_text(m.value), m.unit.empty() ? "" : " ", m.unit, m.n, m.over));
+  for (const auto& [phase, s] : record.timing_s) log.info(fmt::format("time {}: {}", phase, duration_text(s)));
+  log.info(fmt::format("peak memory {}; {}", bytes_text(record.peak_memory_bytes), record.status));
+}
+
+}  // namespace
+
+std::vector<std::string> read_ids(const fs::path& file) {
+  std::vector<std::string> ids;
+  for (const std::string& line : split(read_file(file), '\n')) {
+    const std::string id = trim(line);
+    if (!id.empty()) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::string label_of(const FrozenTrial& trial) {
+  std::vector<std::string> parts;
+  if (!trial.labels.empty())
+    for (const auto& [path, value] : trial.labels.front().items()) parts.push_back(value.is_string() ? value.get<std::string>() : value.dump());
+  return parts.empty() ? trial.id : join(parts, ", ");
+}
+
+std::string outcome_of(const Record& record) {
+  if (record.failure) return "failed: " + record.failure->message;
+  if (record.metrics.empty()) return "done";
+  const Metric& first = record.metrics.front();
+  std::string text = fmt::format("{} {:.6g}{}{}", first.name, first.value, first.unit.empty() ? "" : " ", first.unit);
+  if (const Metric* fp = find_metric(record, first.name + "_fp")) text += fmt::format(" (full precision {:.6g})", fp->value);
+  return text;
+}
+
+ExitCode run_trials(const WorkerOptions& options, const FrozenPlan& plan, const Schema& schema, Session& session) {
+  const RunStore store(options.folder);
+  std::vector<const FrozenTrial*> trials;
+  for (const std::string& id : options.ids) {
+    trials.push_back(plan.find(id));
+    if (!trials.back()) throw DataError(fmt::format("{}: has no trial {}", store.plan_path().string(), id));
+  }
+  end_on_interrupt(store.running_path().string());
+  SweepProgress progress(stderr, options.terminal, trials.size());
+  std::size_t failed = 0, missing = 0;
+  for (const FrozenTrial* trial : trials) {
+    progress.begin(label_of(*trial));
+    const auto log = file_log(store.log_path(trial->id).string());
+    log->info(fmt::format("trial {}: {}", trial->id, label_of(*trial)));
+    write_file_atomic(store.running_path(), Json{{"id", trial->id}, {"started", utc_now()}}.dump() + "\n");
+    const Record record = run_one(*trial, schema, session, *log, progress);
+    {
+      const UninterruptedWrite whole;
+      store.append(record);
+    }
+    log_outcome(record, *log);
+    for (const std::string& w : record.warnings) progress.line("  " + label_of(*trial) + ": " + w);
+    progress.end(outcome_of(record));
+    if (record.failure) {
+      ++failed;
+      missing += record.failure->kind == "missing" ? 1 : 0;
+      if (options.fail_fast) break;
+    }
+  }
+  std::error_code ignored;
+  fs::remove(store.running_path(), ignored);
+  if (failed == 0) return ExitCode::done;
+  return missing == failed ? ExitCode::missing : ExitCode::trials_failed;
+}
+
+}  // namespace stamp
