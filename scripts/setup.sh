@@ -183,6 +183,6 @@ note ".data/python-topics.txt ($(wc -c <"$data/python-topics.txt") bytes, from P
 
 if [ "$use_reference" = 1 ]; then
   say "reference environment .venv-reference"
-  "$root/scripts/reference.sh" --setup
+  "$root/scripts/reference.sh" --install-only
 fi
 say "ready"
