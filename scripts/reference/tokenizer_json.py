@@ -4,7 +4,9 @@
 """
 import json
 import os
+import subprocess
 import sys
+import tempfile
 
 import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -79,19 +81,41 @@ def ids(tokenizer, text):
     return special, plain
 
 
-def main():
-    if "--write" not in sys.argv:
-        print("tokenizer.json pipelines: held by the unit tests to tests/golden/tokenizer_json.json; --write makes it again")
-        return
-    texts = cases()
+def ours(tokenizer, texts, special):
+    """Ids of this program for a folder that holds the tokenizer and an empty model."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in (("config.json", "{}"), ("tokenizer.json", tokenizer.to_str()), ("texts", json.dumps(texts))):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(content)
+        with open(os.path.join(folder, "model.safetensors"), "wb") as file:
+            file.write((2).to_bytes(8, "little") + b"{}")
+        out = subprocess.run([common.program("reference_dump"), "ids", folder, os.path.join(folder, "texts"), "special" if special else "plain"],
+                             check=True, capture_output=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def write(texts, made):
     out = {"made_by": f"scripts/reference/tokenizer_json.py --write; tokenizers {tokenizers.__version__}", "texts": texts, "pipelines": []}
-    for name, tokenizer in pipelines([s for s in all_strings() if len(s) <= 200]).items():
+    for name, tokenizer in made.items():
         pairs = [ids(tokenizer, t) for t in texts]
         out["pipelines"].append({"name": name, "tokenizer": json.loads(tokenizer.to_str()),
                                  "special": [p[0] for p in pairs], "plain": [p[1] for p in pairs]})
     with open(GOLDEN, "w", encoding="ascii") as file:
         json.dump(out, file, separators=(",", ":"))
     print(f"{len(texts)} strings, {len(out['pipelines'])} pipelines, {os.path.getsize(GOLDEN)} bytes")
+
+
+def main():
+    made = pipelines([s for s in all_strings() if len(s) <= 200])
+    if "--write" in sys.argv:
+        return write(cases(), made)
+    checks, texts = common.Checks("tokenizer.json pipelines against the tokenizers library"), EXTRA + all_strings()
+    for name, tokenizer in made.items():
+        pairs = [ids(tokenizer, t) for t in texts]
+        for i, special in enumerate((True, False)):
+            wrong = [t for t, mine, pair in zip(texts, ours(tokenizer, texts, special), pairs, strict=True) if mine != pair[i]]
+            checks.check(f"{name}, special={special}", not wrong, f"{len(texts) - len(wrong)} of {len(texts)} identical {wrong[:3]!r}")
+    checks.finish()
 
 
 main()

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Compares what this program computes with libraries that others wrote, live: token ids with llama.cpp, dequantization with
+# the gguf package, and whatever else lies in scripts/reference/. CI holds the same answers as stored numbers; this repeats
+# them against the libraries themselves. Safe to run again.
+#
+#   scripts/reference.sh [--install-only] [NAME...]     NAME: scripts/reference/NAME.py; all of them unless told
+#
+# The libraries go to .venv-reference (2 GB; llama-cpp-python may compile for some minutes). STAMP_REFERENCE_VENV names a
+# virtual environment that has them already.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# Programs that know this list: the modules that a comparison imports, everything else in the folder is a comparison.
+modules=(common strings)
+packages=(torch==2.13.0 numpy scipy PyWavelets "transformers==5.23.*" gguf safetensors sentencepiece)
+llama=llama-cpp-python==0.3.36
+
+install_only=0 names=()
+for argument in "$@"; do
+  case "$argument" in
+    --install-only) install_only=1 ;;
+    -h | --help)
+      sed -n '2,/^source/{/^source/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+    -*) fail "unknown option $argument" "Options: --install-only" ;;
+    *)
+      [ -f "$root/scripts/reference/$argument.py" ] || fail "there is no scripts/reference/$argument.py"
+      names+=("$argument")
+      ;;
+  esac
+done
+
+venv=${STAMP_REFERENCE_VENV:-$root/.venv-reference}
+python=$venv/bin/python
+if ! "$python" -c 'import torch, numpy, scipy, pywt, transformers, gguf, safetensors, sentencepiece' 2>/dev/null; then
+  say "installing the reference libraries into $venv"
+  [ -x "$python" ] || python3 -m venv "$venv"
+  # torch is pinned: without a version pip may bring a CUDA build of several gigabytes.
+  "$python" -m pip install --quiet "${packages[@]}" >&2
+fi
+if ! "$python" -c 'import llama_cpp' 2>/dev/null; then
+  say "installing $llama (it may compile for some minutes)"
+  "$python" -m pip install --quiet "$llama" >&2
+fi
+[ "$install_only" = 0 ] || exit 0
+
+[ -f "$build/CMakeCache.txt" ] || configure
+build_targets reference_dump
+if [ ${#names[@]} = 0 ]; then
+  for script in "$root"/scripts/reference/*.py; do
+    name=$(basename "$script" .py)
+    [[ " ${modules[*]} " == *" $name "* ]] || names+=("$name")
+  done
+fi
+
+failed=()
+export STAMP_BUILD=$build PYTHONDONTWRITEBYTECODE=1
+for name in "${names[@]}"; do
+  say "$name"
+  "$python" "$root/scripts/reference/$name.py" || failed+=("$name")
+done
+if [ ${#failed[@]} -gt 0 ]; then fail "differ from their reference: ${failed[*]}"; fi
+say "${#names[@]} comparisons agree"
