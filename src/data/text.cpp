@@ -25,18 +25,30 @@ struct KnownText {
 
 const std::vector<KnownText>& table() {
   static const std::vector<KnownText> texts = {
-      {"wikitext2-test", "WikiText-2 raw, test split, 4358 rows joined with blank lines",
+      {"wikitext2-test",
+       "WikiText-2 raw, test split, 4358 rows joined with blank lines",
        "Merity et al. 2016, arXiv:1609.07843; joining: methods 13.1",
-       {"wiki.test.raw", "wikitext-2-raw/wiki.test.raw"}, {}},
-      {"wikitext2-train", "WikiText-2 raw, head of the train split, rows joined with blank lines",
+       {"wiki.test.raw", "wikitext-2-raw/wiki.test.raw"},
+       {}},
+      {"wikitext2-train",
+       "WikiText-2 raw, head of the train split, rows joined with blank lines",
        "Merity et al. 2016, arXiv:1609.07843; joining: methods 13.1",
-       {"wiki.train.head.raw", "wikitext-2-raw/wiki.train.head.raw"}, {}},
-      {"python-topics", "the English help texts that ship with Python (pydoc_data/topics.py)",
+       {"wiki.train.head.raw", "wikitext-2-raw/wiki.train.head.raw"},
+       {}},
+      {"python-topics",
+       "the English help texts that ship with Python (pydoc_data/topics.py)",
        "Python Software Foundation; written by scripts/setup.sh",
-       {"python-topics.txt"}, {}},
-      {"english", "the first that is found of wikitext2-test and python-topics", "for evaluation on any machine", {},
+       {"python-topics.txt"},
+       {}},
+      {"english",
+       "the first that is found of wikitext2-test and python-topics",
+       "for evaluation on any machine",
+       {},
        {"wikitext2-test", "python-topics"}},
-      {"english-train", "the first that is found of wikitext2-train and python-topics", "for calibration on any machine", {},
+      {"english-train",
+       "the first that is found of wikitext2-train and python-topics",
+       "for calibration on any machine",
+       {},
        {"wikitext2-train", "python-topics"}},
   };
   return texts;
@@ -60,7 +72,8 @@ std::optional<fs::path> find_file(const KnownText& text) {
   std::vector<std::string> names;
   for (const char* file : files)
     if (std::string(file).find('/') == std::string::npos) names.emplace_back(file);
-  throw DataError("text \"" + what + "\": no " + join(names, " and no ") + " (or the same below wikitext-2-raw/) in " + join(text_folders(), ", ") +
+  throw DataError("text \"" + what + "\": no " + join(names, " and no ") + " (or the same below wikitext-2-raw/) in " +
+                  join(text_folders(), ", ") +
                   "; $STAMP_DATA names a folder to look in first, and a path to a UTF-8 file works too");
 }
 
@@ -96,8 +109,8 @@ void require_file(const fs::path& path, const std::string& given) {
   if (fs::exists(path, code)) throw DataError("text \"" + given + "\": " + path.string() + " is not a regular file");
   std::vector<std::string> names;
   for (const KnownText& text : table()) names.emplace_back(text.name);
-  throw DataError("text \"" + given + "\": neither a known text (" + join(names, ", ") + ") nor a file at " + path.string() +
-                  did_you_mean(given, names));
+  throw DataError("text \"" + given + "\": neither a known text (" + join(names, ", ") + ") nor a file at " +
+                  path.string() + did_you_mean(given, names));
 }
 
 Text read_text(const std::string& name, const fs::path& path) {
@@ -113,7 +126,9 @@ Text read_text(const std::string& name, const fs::path& path) {
   return text;
 }
 
-bool only_white_space(std::string_view line) { return line.find_first_not_of(" \t\n\v\f\r") == std::string_view::npos; }
+bool only_white_space(std::string_view line) {
+  return line.find_first_not_of(" \t\n\v\f\r") == std::string_view::npos;
+}
 
 }  // namespace
 
@@ -170,18 +185,21 @@ std::vector<PluginInfo> known_texts() {
   return infos;
 }
 
-std::vector<std::int64_t> window_starts(std::int64_t tokens, const WindowRequest& request, const std::string& text_name) {
+std::vector<std::int64_t> window_starts(std::int64_t tokens, const WindowRequest& request,
+                                        const std::string& text_name) {
   if (request.context <= 0 || request.count < 0)
-    throw Error(ExitCode::internal, "windows of " + std::to_string(request.context) + " tokens, " + std::to_string(request.count) + " of them");
+    throw Error(ExitCode::internal, "windows of " + std::to_string(request.context) + " tokens, " +
+                                        std::to_string(request.count) + " of them");
   const std::int64_t available = tokens / request.context;
   const std::string what = "text \"" + text_name + "\" has " + std::to_string(tokens) + " tokens";
   if (available == 0) throw DataError(what + ", less than one window of " + std::to_string(request.context));
   if (request.count > available)
-    throw DataError(what + ", enough for " + std::to_string(available) + " windows of " + std::to_string(request.context) + ", but " +
-                    std::to_string(request.count) + " are asked for");
+    throw DataError(what + ", enough for " + std::to_string(available) + " windows of " +
+                    std::to_string(request.context) + ", but " + std::to_string(request.count) + " are asked for");
   const std::int64_t count = request.count == 0 ? available : request.count;
   std::vector<std::int64_t> starts;
-  if (request.random) starts = permutation(available, request.seed, "text windows");
+  if (request.random)
+    starts = permutation(available, request.seed, "text windows");
   else
     for (std::int64_t i = 0; i < count; ++i) starts.push_back(i);
   starts.resize(static_cast<std::size_t>(count));

@@ -18,8 +18,8 @@ struct Text {
 };
 
 // `name_or_path` as written in an experiment file; relative paths are relative to `base`. `english` is the first
-// that is found of wikitext2-test and python-topics (wikitext2-train and python-topics for calibration: `english-train`).
-// DataError lists where it looked.
+// that is found of wikitext2-test and python-topics (wikitext2-train and python-topics for calibration:
+// `english-train`). DataError lists where it looked.
 Text load_text(const std::string& name_or_path, const std::string& base);
 // The known name or path that would be read now ("english" -> "wikitext2-test"); DataError when nothing is found.
 std::string resolve_text(const std::string& name_or_path, const std::string& base);
@@ -35,6 +35,7 @@ struct WindowRequest {
   std::uint64_t seed = 0;
 };
 // Start offsets into `tokens` ids. DataError when the text is shorter than one window or `count` exceeds what there is.
-std::vector<std::int64_t> window_starts(std::int64_t tokens, const WindowRequest& request, const std::string& text_name);
+std::vector<std::int64_t> window_starts(std::int64_t tokens, const WindowRequest& request,
+                                        const std::string& text_name);
 
 }  // namespace stamp

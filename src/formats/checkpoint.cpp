@@ -19,7 +19,8 @@ namespace {
 std::string missing(const fs::path& path) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   std::error_code code;
-  if (!fs::is_directory(folder, code)) return path.string() + ": no such file or folder (" + folder.string() + " does not exist)";
+  if (!fs::is_directory(folder, code))
+    return path.string() + ": no such file or folder (" + folder.string() + " does not exist)";
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder, code)) names.push_back(entry.path().filename().string());
   return path.string() + ": no such file or folder" + did_you_mean(path.filename().string(), names);
@@ -56,7 +57,8 @@ const TensorInfo& Checkpoint::at(const std::string& name) const {
   if (const TensorInfo* found = find(name)) return *found;
   std::vector<std::string> names;
   for (const TensorInfo& tensor : tensors()) names.push_back(tensor.name);
-  throw DataError(path() + ": has no tensor \"" + name + "\" among its " + std::to_string(names.size()) + did_you_mean(name, names));
+  throw DataError(path() + ": has no tensor \"" + name + "\" among its " + std::to_string(names.size()) +
+                  did_you_mean(name, names));
 }
 
 std::string Checkpoint::digest() const {

@@ -13,18 +13,36 @@
 namespace stamp {
 
 enum class DType {
-  f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean,
-  q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k,
+  f64,
+  f32,
+  f16,
+  bf16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u8,
+  boolean,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
 };
 const char* name_of(DType type);  // "F32", "Q4_K", ...
 
 struct TensorInfo {
-  std::string name;                 // as stored
+  std::string name;  // as stored
   DType type = DType::f32;
   std::vector<std::int64_t> shape;  // torch order (row-major, outermost first)
   const std::byte* data = nullptr;  // in the mapping
   std::uint64_t bytes = 0;
-  int file = 0;                     // index into files()
+  int file = 0;  // index into files()
   std::int64_t elements() const;
   std::int64_t columns() const { return shape.empty() ? 1 : shape.back(); }
   std::int64_t rows() const { return columns() == 0 ? 0 : elements() / columns(); }
@@ -57,9 +75,9 @@ std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path);
 
 // One entry of a GGUF tokenizer array or the parsed tokenizer.json; see tokenizer/tokenizer.h.
 struct TokenizerSource {
-  Json tokenizer_json;                    // HF: parsed tokenizer.json, else null
-  std::string model;                      // GGUF: "gpt2", "llama"
-  std::string pre;                        // GGUF: "smollm", "llama-bpe", "qwen2", ...
+  Json tokenizer_json;  // HF: parsed tokenizer.json, else null
+  std::string model;    // GGUF: "gpt2", "llama"
+  std::string pre;      // GGUF: "smollm", "llama-bpe", "qwen2", ...
   std::vector<std::string> tokens;
   std::vector<float> scores;
   std::vector<std::int32_t> types;

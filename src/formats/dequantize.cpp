@@ -1,5 +1,6 @@
 // Block formats to float32, bit for bit as ggml's reference routines do it: half scales first become float32, products
-// are rounded one by one. This file is compiled without contraction into fused multiply-adds. Specification: models 1.5.
+// are rounded one by one. This file is compiled without contraction into fused multiply-adds. Specification:
+// models 1.5.
 #include <cstring>
 
 #include "base/error.h"
@@ -34,7 +35,9 @@ T load(const std::uint8_t* p) {
   std::memcpy(&value, p, sizeof value);
   return value;
 }
-float half_at(const std::uint8_t* p) { return float_of_half(load<std::uint16_t>(p)); }
+float half_at(const std::uint8_t* p) {
+  return float_of_half(load<std::uint16_t>(p));
+}
 
 // Each function turns the block at `b` into the elements at `y`.
 
@@ -209,7 +212,12 @@ void read_row(DType type, const std::uint8_t* in, std::int64_t columns, float* o
     case DType::q4_k: return blocks<q4_k>(in, columns, shape, out);
     case DType::q5_k: return blocks<q5_k>(in, columns, shape, out);
     case DType::q6_k: return blocks<q6_k>(in, columns, shape, out);
-    case DType::i64: case DType::i32: case DType::i16: case DType::i8: case DType::u8: case DType::boolean: break;
+    case DType::i64:
+    case DType::i32:
+    case DType::i16:
+    case DType::i8:
+    case DType::u8:
+    case DType::boolean: break;
   }
 }
 
@@ -217,10 +225,12 @@ void read_row(DType type, const std::uint8_t* in, std::int64_t columns, float* o
 
 void read_rows(const TensorInfo& tensor, std::int64_t first, std::int64_t count, float* out) {
   if (!is_floating(tensor.type))
-    throw DataError("tensor \"" + tensor.name + "\" holds " + name_of(tensor.type) + " values, where numbers with a fraction are needed");
+    throw DataError("tensor \"" + tensor.name + "\" holds " + name_of(tensor.type) +
+                    " values, where numbers with a fraction are needed");
   if (first < 0 || count < 0 || first > tensor.rows() || count > tensor.rows() - first)
-    throw Error(ExitCode::internal, "rows " + std::to_string(first) + " to " + std::to_string(first + count) + " of tensor \"" +
-                                        tensor.name + "\", which has " + std::to_string(tensor.rows()));
+    throw Error(ExitCode::internal, "rows " + std::to_string(first) + " to " + std::to_string(first + count) +
+                                        " of tensor \"" + tensor.name + "\", which has " +
+                                        std::to_string(tensor.rows()));
   if (count == 0) return;
   const std::int64_t columns = tensor.columns();
   const BlockShape shape = block_of(tensor.type);

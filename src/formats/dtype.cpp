@@ -14,26 +14,16 @@ struct TypeRow {
 };
 
 constexpr std::array<TypeRow, 20> kTypes = {{
-    {DType::f64, "F64", {1, 8}, true, 28},
-    {DType::f32, "F32", {1, 4}, true, 0},
-    {DType::f16, "F16", {1, 2}, true, 1},
-    {DType::bf16, "BF16", {1, 2}, true, 30},
-    {DType::i64, "I64", {1, 8}, false, 27},
-    {DType::i32, "I32", {1, 4}, false, 26},
-    {DType::i16, "I16", {1, 2}, false, 25},
-    {DType::i8, "I8", {1, 1}, false, 24},
-    {DType::u8, "U8", {1, 1}, false, -1},
-    {DType::boolean, "BOOL", {1, 1}, false, -1},
-    {DType::q4_0, "Q4_0", {32, 18}, true, 2},
-    {DType::q4_1, "Q4_1", {32, 20}, true, 3},
-    {DType::q5_0, "Q5_0", {32, 22}, true, 6},
-    {DType::q5_1, "Q5_1", {32, 24}, true, 7},
-    {DType::q8_0, "Q8_0", {32, 34}, true, 8},
-    {DType::q2_k, "Q2_K", {256, 84}, true, 10},
-    {DType::q3_k, "Q3_K", {256, 110}, true, 11},
-    {DType::q4_k, "Q4_K", {256, 144}, true, 12},
-    {DType::q5_k, "Q5_K", {256, 176}, true, 13},
-    {DType::q6_k, "Q6_K", {256, 210}, true, 14},
+    {DType::f64, "F64", {1, 8}, true, 28},       {DType::f32, "F32", {1, 4}, true, 0},
+    {DType::f16, "F16", {1, 2}, true, 1},        {DType::bf16, "BF16", {1, 2}, true, 30},
+    {DType::i64, "I64", {1, 8}, false, 27},      {DType::i32, "I32", {1, 4}, false, 26},
+    {DType::i16, "I16", {1, 2}, false, 25},      {DType::i8, "I8", {1, 1}, false, 24},
+    {DType::u8, "U8", {1, 1}, false, -1},        {DType::boolean, "BOOL", {1, 1}, false, -1},
+    {DType::q4_0, "Q4_0", {32, 18}, true, 2},    {DType::q4_1, "Q4_1", {32, 20}, true, 3},
+    {DType::q5_0, "Q5_0", {32, 22}, true, 6},    {DType::q5_1, "Q5_1", {32, 24}, true, 7},
+    {DType::q8_0, "Q8_0", {32, 34}, true, 8},    {DType::q2_k, "Q2_K", {256, 84}, true, 10},
+    {DType::q3_k, "Q3_K", {256, 110}, true, 11}, {DType::q4_k, "Q4_K", {256, 144}, true, 12},
+    {DType::q5_k, "Q5_K", {256, 176}, true, 13}, {DType::q6_k, "Q6_K", {256, 210}, true, 14},
 }};
 
 const TypeRow& row_of(DType type) {
@@ -48,18 +38,42 @@ struct GgmlName {
 };
 // Types GGUF files may hold and this program does not read; they are refused by these names.
 constexpr std::array<GgmlName, 23> kOtherGgml = {{
-    {4, "Q4_2 (removed from ggml)"}, {5, "Q4_3 (removed from ggml)"},
-    {9, "Q8_1"}, {15, "Q8_K"}, {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"},
-    {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"}, {23, "IQ4_XS"}, {29, "IQ1_M"},
-    {31, "Q4_0_4_4"}, {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"}, {34, "TQ1_0"}, {35, "TQ2_0"},
-    {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}, {39, "MXFP4"}, {40, "NVFP4"},
+    {4, "Q4_2 (removed from ggml)"},
+    {5, "Q4_3 (removed from ggml)"},
+    {9, "Q8_1"},
+    {15, "Q8_K"},
+    {16, "IQ2_XXS"},
+    {17, "IQ2_XS"},
+    {18, "IQ3_XXS"},
+    {19, "IQ1_S"},
+    {20, "IQ4_NL"},
+    {21, "IQ3_S"},
+    {22, "IQ2_S"},
+    {23, "IQ4_XS"},
+    {29, "IQ1_M"},
+    {31, "Q4_0_4_4"},
+    {32, "Q4_0_4_8"},
+    {33, "Q4_0_8_8"},
+    {34, "TQ1_0"},
+    {35, "TQ2_0"},
+    {36, "IQ4_NL_4_4"},
+    {37, "IQ4_NL_4_8"},
+    {38, "IQ4_NL_8_8"},
+    {39, "MXFP4"},
+    {40, "NVFP4"},
 }};
 
 }  // namespace
 
-const char* name_of(DType type) { return row_of(type).name; }
-BlockShape block_of(DType type) { return row_of(type).block; }
-bool is_floating(DType type) { return row_of(type).floating; }
+const char* name_of(DType type) {
+  return row_of(type).name;
+}
+BlockShape block_of(DType type) {
+  return row_of(type).block;
+}
+bool is_floating(DType type) {
+  return row_of(type).floating;
+}
 
 std::optional<DType> dtype_of_ggml(std::uint32_t id) {
   for (const TypeRow& row : kTypes)

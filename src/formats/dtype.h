@@ -1,4 +1,5 @@
-// Element types of checkpoints: names, sizes, and how the two containers spell them. Specification: models 1.1, 1.4, 1.5.
+// Element types of checkpoints: names, sizes, and how the two containers spell them. Specification:
+// models 1.1, 1.4, 1.5.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -22,8 +23,8 @@ std::optional<DType> dtype_of_ggml(std::uint32_t id);
 std::string ggml_type_name(std::uint32_t id);  // also of the types that cannot be read; "type 77" when unheard of
 std::optional<DType> dtype_of_safetensors(std::string_view name);
 
-// Elements of a shape and their bytes; nothing when a dimension is negative, the product leaves 63 bits, or rows are not
-// whole blocks.
+// Elements of a shape and their bytes; nothing when a dimension is negative, the product leaves 63 bits, or rows are
+// not whole blocks.
 std::optional<std::int64_t> checked_elements(const std::vector<std::int64_t>& shape);
 std::optional<std::uint64_t> checked_bytes(DType type, const std::vector<std::int64_t>& shape);
 

@@ -45,7 +45,8 @@ std::optional<SplitName> split_name(const std::string& path) {
   return SplitName{path.substr(0, at), number, count};
 }
 
-std::int64_t integer_or(const Json& metadata, const std::string& key, std::int64_t otherwise, const std::string& where) {
+std::int64_t integer_or(const Json& metadata, const std::string& key, std::int64_t otherwise,
+                        const std::string& where) {
   const auto found = metadata.find(key);
   if (found == metadata.end()) return otherwise;
   if (!found->is_number_integer()) throw DataError(where + ": " + key + " is not an integer");
@@ -60,8 +61,8 @@ class GgufCheckpoint : public Checkpoint, public TokenizerHolder {
     if (count > 1) add_rest(count);
     const std::int64_t claimed = integer_or(first_.metadata, "split.tensors.count", -1, path);
     if (count > 1 && claimed >= 0 && claimed != static_cast<std::int64_t>(tensors_.size()))
-      throw DataError(path + ": split.tensors.count is " + std::to_string(claimed) + ", but the " + std::to_string(count) +
-                      " files hold " + std::to_string(tensors_.size()) + " tensors");
+      throw DataError(path + ": split.tensors.count is " + std::to_string(claimed) + ", but the " +
+                      std::to_string(count) + " files hold " + std::to_string(tensors_.size()) + " tensors");
   }
 
   std::string format() const override { return "GGUF v" + std::to_string(first_.version); }
@@ -87,7 +88,8 @@ class GgufCheckpoint : public Checkpoint, public TokenizerHolder {
     for (TensorInfo& tensor : file.tensors) {
       const auto [other, fresh] = owner_.emplace(tensor.name, mapped_.size());
       if (!fresh)
-        throw DataError(path + ": the tensor \"" + tensor.name + "\" is also in " + mapped_[other->second]->path().string());
+        throw DataError(path + ": the tensor \"" + tensor.name + "\" is also in " +
+                        mapped_[other->second]->path().string());
       tensor.file = static_cast<int>(mapped_.size());
       tensors_.push_back(std::move(tensor));
     }
@@ -101,7 +103,8 @@ class GgufCheckpoint : public Checkpoint, public TokenizerHolder {
   void add_rest(std::int64_t count) {
     const auto name = split_name(path_);
     if (!name || name->count != count)
-      throw DataError(path_ + ": is one of " + std::to_string(count) + " split files, but its name does not end in -0000i-of-" +
+      throw DataError(path_ + ": is one of " + std::to_string(count) +
+                      " split files, but its name does not end in -0000i-of-" +
                       split_path("", 1, static_cast<int>(std::min<std::int64_t>(count, 99999))).substr(10));
     if (integer_or(first_.metadata, "split.no", 0, path_) != name->number - 1)
       throw DataError(path_ + ": split.no does not agree with the number in the file's name");
@@ -156,7 +159,8 @@ TokenizerSource GgufCheckpoint::read_tokenizer() const {
   source.padding = id("padding");
   const auto add = first_.metadata.find(prefix + "add_bos_token");
   // Files of the Llama families that do not say get one, as in llama.cpp.
-  const bool llama = source.model == "llama" || source.pre == "llama-bpe" || source.pre == "llama3" || source.pre == "llama-v3";
+  const bool llama =
+      source.model == "llama" || source.pre == "llama-bpe" || source.pre == "llama3" || source.pre == "llama-v3";
   source.add_bos = add != first_.metadata.end() && add->is_boolean() ? add->get<bool>() : llama;
   return source;
 }

@@ -12,24 +12,43 @@ namespace stamp {
 namespace {
 
 enum ValueType : std::uint32_t {
-  kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64,
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64,
 };
 
 constexpr std::uint64_t kShortArray = 1024;  // longer ones stay in the mapping
 constexpr int kArrayDepth = 8;
-constexpr std::uint32_t kMostDimensions = 4;   // ggml's own limit
-constexpr std::uint64_t kLongestName = 64;     // ggml's GGML_MAX_NAME
-constexpr std::uint64_t kLongestKey = 65535;   // gguf.md
-constexpr std::uint64_t kSmallestPair = 8 + 4 + 1;         // empty key, type, one byte
-constexpr std::uint64_t kSmallestTensor = 8 + 4 + 4 + 8;   // empty name, no dimensions, type, offset
+constexpr std::uint32_t kMostDimensions = 4;              // ggml's own limit
+constexpr std::uint64_t kLongestName = 64;                // ggml's GGML_MAX_NAME
+constexpr std::uint64_t kLongestKey = 65535;              // gguf.md
+constexpr std::uint64_t kSmallestPair = 8 + 4 + 1;        // empty key, type, one byte
+constexpr std::uint64_t kSmallestTensor = 8 + 4 + 4 + 8;  // empty name, no dimensions, type, offset
 
 // Bytes of a number or bool, 0 for strings, arrays and unknown types.
 std::uint64_t scalar_bytes(std::uint32_t type) {
   switch (type) {
-    case kU8: case kI8: case kBool: return 1;
-    case kU16: case kI16: return 2;
-    case kU32: case kI32: case kF32: return 4;
-    case kU64: case kI64: case kF64: return 8;
+    case kU8:
+    case kI8:
+    case kBool: return 1;
+    case kU16:
+    case kI16: return 2;
+    case kU32:
+    case kI32:
+    case kF32: return 4;
+    case kU64:
+    case kI64:
+    case kF64: return 8;
     default: return 0;
   }
 }
@@ -49,7 +68,8 @@ Json read_scalar(ByteReader& in, std::uint32_t type, std::string_view what) {
     case kString: return repaired_utf8(in.text(what));
     case kBool: {
       const auto value = in.number<std::uint8_t>(what);
-      if (value > 1) in.fail(std::string(what) + " is a bool with value " + std::to_string(value) + " (0 or 1 allowed)");
+      if (value > 1)
+        in.fail(std::string(what) + " is a bool with value " + std::to_string(value) + " (0 or 1 allowed)");
       return value == 1;
     }
     default: break;
@@ -61,18 +81,19 @@ Json read_scalar(ByteReader& in, std::uint32_t type, std::string_view what) {
 void skip_elements(ByteReader& in, std::uint32_t type, std::uint64_t count, int depth, std::string_view what) {
   if (const std::uint64_t size = scalar_bytes(type); size > 0) {
     if (count > in.left() / size)
-      in.fail(std::string(what) + " claims " + std::to_string(count) + " elements, but only " + std::to_string(in.left()) +
-              " bytes of the file are left");
+      in.fail(std::string(what) + " claims " + std::to_string(count) + " elements, but only " +
+              std::to_string(in.left()) + " bytes of the file are left");
     in.skip(count * size, what);
     return;
   }
   if (type != kString && type != kArray)
     in.fail(std::string(what) + " has element type " + std::to_string(type) + " (0 to 12 allowed)");
-  if (depth == kArrayDepth) in.fail(std::string(what) + " nests arrays deeper than " + std::to_string(kArrayDepth) + " levels");
+  if (depth == kArrayDepth)
+    in.fail(std::string(what) + " nests arrays deeper than " + std::to_string(kArrayDepth) + " levels");
   const std::uint64_t smallest = type == kString ? 8 : 12;
   if (count > in.left() / smallest)
-    in.fail(std::string(what) + " claims " + std::to_string(count) + " elements, but only " + std::to_string(in.left()) +
-            " bytes of the file are left");
+    in.fail(std::string(what) + " claims " + std::to_string(count) + " elements, but only " +
+            std::to_string(in.left()) + " bytes of the file are left");
   for (std::uint64_t i = 0; i < count; ++i) {
     if (type == kString) {
       in.text(what);
@@ -109,7 +130,8 @@ void read_metadata(ByteReader& in, std::uint64_t count, GgufFile& file) {
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::string nth = "metadata entry " + std::to_string(i + 1) + " of " + std::to_string(count);
     const std::string_view raw = in.text(nth);
-    if (raw.empty() || raw.size() > kLongestKey || !is_utf8(raw)) in.fail(nth + " has an empty, overlong or ill-formed key");
+    if (raw.empty() || raw.size() > kLongestKey || !is_utf8(raw))
+      in.fail(nth + " has an empty, overlong or ill-formed key");
     const std::string key(raw);
     if (!seen.insert(key).second) in.fail("the metadata key \"" + key + "\" appears twice");
     const std::string what = "the value of \"" + key + "\"";
@@ -142,12 +164,14 @@ TensorInfo read_tensor(ByteReader& in, const std::string& nth, std::uint64_t& of
   TensorInfo info;
   const std::string_view raw = in.text(nth);
   if (raw.empty() || raw.size() > kLongestName || !is_utf8(raw))
-    in.fail(nth + " has a name of " + std::to_string(raw.size()) + " bytes (UTF-8, 1 to " + std::to_string(kLongestName) + " bytes allowed)");
+    in.fail(nth + " has a name of " + std::to_string(raw.size()) + " bytes (UTF-8, 1 to " +
+            std::to_string(kLongestName) + " bytes allowed)");
   info.name = std::string(raw);
   const std::string what = "tensor \"" + info.name + "\"";
   const auto dimensions = in.number<std::uint32_t>(what);
   if (dimensions > kMostDimensions)
-    in.fail(what + " has " + std::to_string(dimensions) + " dimensions (at most " + std::to_string(kMostDimensions) + " allowed)");
+    in.fail(what + " has " + std::to_string(dimensions) + " dimensions (at most " + std::to_string(kMostDimensions) +
+            " allowed)");
   for (std::uint32_t d = 0; d < dimensions; ++d) {
     const auto n = in.number<std::uint64_t>(what);
     if (n == 0 || n > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
@@ -171,8 +195,8 @@ TensorInfo read_tensor(ByteReader& in, const std::string& nth, std::uint64_t& of
   return info;
 }
 
-void read_tensors(ByteReader& in, std::uint64_t count, std::uint64_t alignment, const std::byte* data, std::uint64_t size,
-                  GgufFile& file) {
+void read_tensors(ByteReader& in, std::uint64_t count, std::uint64_t alignment, const std::byte* data,
+                  std::uint64_t size, GgufFile& file) {
   if (count > in.left() / kSmallestTensor)
     in.fail("the header claims " + std::to_string(count) + " tensors, more than the file can hold");
   std::unordered_set<std::string> seen;
@@ -183,8 +207,8 @@ void read_tensors(ByteReader& in, std::uint64_t count, std::uint64_t alignment, 
     const TensorInfo& info = file.tensors.back();
     if (!seen.insert(info.name).second) in.fail("the tensor \"" + info.name + "\" appears twice");
     if (offset % alignment != 0)
-      in.fail("tensor \"" + info.name + "\" starts at offset " + std::to_string(offset) + ", not a multiple of the alignment " +
-              std::to_string(alignment));
+      in.fail("tensor \"" + info.name + "\" starts at offset " + std::to_string(offset) +
+              ", not a multiple of the alignment " + std::to_string(alignment));
     placed.push_back({file.tensors.size() - 1, offset});
   }
   if (count == 0) return;
@@ -195,9 +219,10 @@ void read_tensors(ByteReader& in, std::uint64_t count, std::uint64_t alignment, 
   for (std::size_t i = 0; i < placed.size(); ++i) {
     TensorInfo& info = file.tensors[placed[i].tensor];
     if (placed[i].begin > room || info.bytes > room - placed[i].begin)
-      in.fail("tensor \"" + info.name + "\" (" + name_of(info.type) + " " + shape_text(info.shape) + ", " + std::to_string(info.bytes) +
-              " bytes at offset " + std::to_string(placed[i].begin) + ") reaches beyond the file: its data section has " +
-              std::to_string(room) + " bytes. The file is truncated or damaged");
+      in.fail("tensor \"" + info.name + "\" (" + name_of(info.type) + " " + shape_text(info.shape) + ", " +
+              std::to_string(info.bytes) + " bytes at offset " + std::to_string(placed[i].begin) +
+              ") reaches beyond the file: its data section has " + std::to_string(room) +
+              " bytes. The file is truncated or damaged");
     if (placed[i].begin < free_from)
       in.fail("tensors \"" + file.tensors[placed[i - 1].tensor].name + "\" and \"" + info.name + "\" overlap");
     free_from = placed[i].begin + info.bytes;
@@ -210,9 +235,11 @@ void read_tensors(ByteReader& in, std::uint64_t count, std::uint64_t alignment, 
 GgufFile parse_gguf(const std::byte* data, std::uint64_t size, const std::string& where) {
   ByteReader in(data, size, where);
   GgufFile file;
-  if (in.number<std::uint32_t>("the magic number") != 0x46554747U) in.fail("is not a GGUF file (it does not start with \"GGUF\")");
+  if (in.number<std::uint32_t>("the magic number") != 0x46554747U)
+    in.fail("is not a GGUF file (it does not start with \"GGUF\")");
   file.version = in.number<std::uint32_t>("the version");
-  if (file.version == 0x02000000U || file.version == 0x03000000U) in.fail("is a big-endian GGUF file, which is not supported");
+  if (file.version == 0x02000000U || file.version == 0x03000000U)
+    in.fail("is a big-endian GGUF file, which is not supported");
   if (file.version != 2 && file.version != 3)
     in.fail("is GGUF version " + std::to_string(file.version) + " (2 and 3 are supported)");
   const auto tensors = in.number<std::uint64_t>("the tensor count");

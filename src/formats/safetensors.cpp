@@ -15,7 +15,9 @@ namespace {
 
 constexpr std::uint64_t kLargestJson = std::uint64_t{256} << 20;
 
-Json read_json(const fs::path& path) { return parse_json(read_file(path, kLargestJson), path.string()); }
+Json read_json(const fs::path& path) {
+  return parse_json(read_file(path, kLargestJson), path.string());
+}
 
 Json read_json_object(const fs::path& path) {
   Json value = read_json(path);
@@ -31,7 +33,8 @@ class HfCheckpoint : public Checkpoint, public TokenizerHolder {
   std::string format() const override { return "safetensors"; }
   std::string architecture() const override {
     for (const char* key : {"model_type", "_class_name"})
-      if (const auto found = config_.find(key); found != config_.end() && found->is_string()) return found->get<std::string>();
+      if (const auto found = config_.find(key); found != config_.end() && found->is_string())
+        return found->get<std::string>();
     return "";
   }
   const Json& config() const override { return config_; }
@@ -72,7 +75,8 @@ class HfCheckpoint : public Checkpoint, public TokenizerHolder {
     SafetensorsFile file = parse_safetensors(mapped->data(), mapped->size(), path.string());
     for (TensorInfo& tensor : file.tensors) {
       const auto [other, fresh] = owner_.emplace(tensor.name, files_.size());
-      if (!fresh) throw DataError(path.string() + ": the tensor \"" + tensor.name + "\" is also in " + files_[other->second]);
+      if (!fresh)
+        throw DataError(path.string() + ": the tensor \"" + tensor.name + "\" is also in " + files_[other->second]);
       tensor.file = static_cast<int>(files_.size());
       tensors_.push_back(std::move(tensor));
     }
@@ -84,13 +88,16 @@ class HfCheckpoint : public Checkpoint, public TokenizerHolder {
   void add_shards(const fs::path& index) {
     const Json json = read_json_object(index);
     const auto map = json.find("weight_map");
-    if (map == json.end() || !map->is_object() || map->empty()) throw DataError(index.string() + ": has no \"weight_map\" object");
+    if (map == json.end() || !map->is_object() || map->empty())
+      throw DataError(index.string() + ": has no \"weight_map\" object");
     note_file(index);
     std::vector<std::string> shards;
     for (const auto& [tensor, file] : map->items()) {
       const std::string name = file.is_string() ? file.get<std::string>() : "";
       if (name.empty() || name.find('/') != std::string::npos || name == "..")
-        throw DataError(index.string() + ": tensor \"" + tensor + "\" is mapped to " + file.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80) + ", not to a file of the folder");
+        throw DataError(index.string() + ": tensor \"" + tensor + "\" is mapped to " +
+                        file.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80) +
+                        ", not to a file of the folder");
       shards.push_back(name);
     }
     std::sort(shards.begin(), shards.end());
@@ -104,7 +111,8 @@ class HfCheckpoint : public Checkpoint, public TokenizerHolder {
       const auto owner = owner_.find(tensor);
       const fs::path expected = index.parent_path() / file.get<std::string>();
       if (owner == owner_.end() || files_[owner->second] != expected.string())
-        throw DataError(index.string() + ": tensor \"" + tensor + "\" is not in " + file.get<std::string>() + ", where it should be");
+        throw DataError(index.string() + ": tensor \"" + tensor + "\" is not in " + file.get<std::string>() +
+                        ", where it should be");
     }
   }
 
@@ -128,8 +136,10 @@ std::optional<Weights> find_weights(const fs::path& folder) {
   for (const char* variant : {"", ".bf16", ".fp16"}) {
     for (const char* stem : {"model", "diffusion_pytorch_model"}) {
       const std::string base = std::string(stem);
-      if (const fs::path one = folder / (base + variant + ".safetensors"); fs::is_regular_file(one)) return Weights{one, false};
-      for (const std::string& name : {base + ".safetensors.index" + variant + ".json", base + variant + ".safetensors.index.json"})
+      if (const fs::path one = folder / (base + variant + ".safetensors"); fs::is_regular_file(one))
+        return Weights{one, false};
+      for (const std::string& name :
+           {base + ".safetensors.index" + variant + ".json", base + variant + ".safetensors.index.json"})
         if (const fs::path many = folder / name; fs::is_regular_file(many)) return Weights{many, true};
     }
   }
@@ -138,7 +148,8 @@ std::optional<Weights> find_weights(const fs::path& folder) {
 
 // What lies in a folder that cannot be opened, as a hint.
 std::string instead(const fs::path& folder) {
-  if (fs::is_regular_file(folder / "model_index.json")) return "; it is a diffusers pipeline: name one of its component folders";
+  if (fs::is_regular_file(folder / "model_index.json"))
+    return "; it is a diffusers pipeline: name one of its component folders";
   std::vector<std::string> found;
   bool pickle = false;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -172,11 +183,14 @@ std::unique_ptr<Checkpoint> open_safetensors(const std::string& path) {
 
 std::unique_ptr<Checkpoint> open_folder(const std::string& path) {
   const fs::path folder(path);
-  if (!fs::is_regular_file(folder / "config.json")) throw DataError(path + ": the folder has no config.json" + instead(folder));
+  if (!fs::is_regular_file(folder / "config.json"))
+    throw DataError(path + ": the folder has no config.json" + instead(folder));
   const auto weights = find_weights(folder);
   if (!weights)
-    throw DataError(path + ": the folder has no model.safetensors, model.safetensors.index.json or diffusion_pytorch_model.safetensors" +
-                    instead(folder));
+    throw DataError(
+        path +
+        ": the folder has no model.safetensors, model.safetensors.index.json or diffusion_pytorch_model.safetensors" +
+        instead(folder));
   auto checkpoint = std::make_unique<HfCheckpoint>(path);
   checkpoint->read_config(folder / "config.json");
   checkpoint->find_tokenizer(folder);

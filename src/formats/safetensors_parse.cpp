@@ -16,8 +16,8 @@ struct Entry {
   std::uint64_t begin = 0, end = 0;
 };
 
-// Reads the header while it is parsed, so that it never exists as a JSON value: {"name": {"dtype": "F32", "shape": [..],
-// "data_offsets": [b, e]}, ..., "__metadata__": {"key": "text"}}.
+// Reads the header while it is parsed, so that it never exists as a JSON value: {"name": {"dtype": "F32", "shape":
+// [..], "data_offsets": [b, e]}, ..., "__metadata__": {"key": "text"}}.
 class HeaderReader : public nlohmann::json_sax<Json> {
  public:
   HeaderReader(const ByteReader& in, std::string_view header) : in_(in), header_(header) {}
@@ -45,8 +45,9 @@ class HeaderReader : public nlohmann::json_sax<Json> {
       metadata[field_] = v;
     } else if (depth_ == 2 && field_ == "dtype") {
       const auto type = dtype_of_safetensors(v);
-      if (!type) in_.fail("tensor \"" + name_ + "\" is stored as " + v.substr(0, 40) +
-                          ", which is not supported (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL are)");
+      if (!type)
+        in_.fail("tensor \"" + name_ + "\" is stored as " + v.substr(0, 40) +
+                 ", which is not supported (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL are)");
       entry_.info.type = *type;
     } else {
       unexpected("the text \"" + v.substr(0, 40) + "\"");
@@ -62,7 +63,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     } else {
       field_ = v;
       if (!in_metadata_ && v != "dtype" && v != "shape" && v != "data_offsets")
-        in_.fail("tensor \"" + name_ + "\" has the unknown field \"" + v.substr(0, 40) + "\" (dtype, shape, data_offsets)");
+        in_.fail("tensor \"" + name_ + "\" has the unknown field \"" + v.substr(0, 40) +
+                 "\" (dtype, shape, data_offsets)");
     }
     return true;
   }
@@ -86,9 +88,12 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   }
   bool start_array(std::size_t) override {
     if (depth_ != 2 || in_metadata_ || list_ != List::none) unexpected("a list");
-    if (field_ == "shape") list_ = List::shape;
-    else if (field_ == "data_offsets") list_ = List::offsets;
-    else unexpected("a list");
+    if (field_ == "shape")
+      list_ = List::shape;
+    else if (field_ == "data_offsets")
+      list_ = List::offsets;
+    else
+      unexpected("a list");
     return true;
   }
   bool end_array() override {
@@ -104,8 +109,10 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   enum class List { none, shape, offsets };
 
   [[noreturn]] void unexpected(const std::string& what) const {
-    in_.fail("the header has " + what + " " + (depth_ == 0 ? "where an object must be" : "in \"" + name_.substr(0, 200) + "\"" +
-             (depth_ == 2 ? ", field \"" + field_.substr(0, 40) + "\"" : "")));
+    in_.fail("the header has " + what + " " +
+             (depth_ == 0 ? "where an object must be"
+                          : "in \"" + name_.substr(0, 200) + "\"" +
+                                (depth_ == 2 ? ", field \"" + field_.substr(0, 40) + "\"" : "")));
   }
 
   const ByteReader& in_;
@@ -122,8 +129,8 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 void check_sizes(const ByteReader& in, const Entry& entry, std::uint64_t room) {
   const std::string what = "tensor \"" + entry.info.name + "\"";
   if (entry.begin > entry.end || entry.end > room)
-    in.fail(what + " lies at bytes " + std::to_string(entry.begin) + " to " + std::to_string(entry.end) + " of a buffer of " +
-            std::to_string(room) + ". The file is truncated or damaged");
+    in.fail(what + " lies at bytes " + std::to_string(entry.begin) + " to " + std::to_string(entry.end) +
+            " of a buffer of " + std::to_string(room) + ". The file is truncated or damaged");
   const auto bytes = checked_bytes(entry.info.type, entry.info.shape);
   if (!bytes || *bytes != entry.end - entry.begin)
     in.fail(what + " (" + name_of(entry.info.type) + " " + shape_text(entry.info.shape) + ") needs " +
@@ -138,9 +145,11 @@ SafetensorsFile parse_safetensors(const std::byte* data, std::uint64_t size, con
   const auto length = in.number<std::uint64_t>("the header's length");
   if (length > kLongestHeader || length > in.left())
     in.fail("claims a header of " + std::to_string(length) + " bytes (at most " +
-            std::to_string(std::min(kLongestHeader, in.left())) + " possible). The file is truncated or not safetensors");
+            std::to_string(std::min(kLongestHeader, in.left())) +
+            " possible). The file is truncated or not safetensors");
   const std::string_view header(reinterpret_cast<const char*>(in.here()), length);
-  if (header.empty() || header.front() != '{') in.fail("is not a safetensors file (its header does not start with \"{\")");
+  if (header.empty() || header.front() != '{')
+    in.fail("is not a safetensors file (its header does not start with \"{\")");
   HeaderReader reader(in, header);
   if (!Json::sax_parse(header, &reader)) in.fail("the header is not valid JSON");
   in.skip(length, "the header");
@@ -153,8 +162,9 @@ SafetensorsFile parse_safetensors(const std::byte* data, std::uint64_t size, con
   for (Entry& entry : reader.entries) {
     check_sizes(in, entry, in.left());
     if (entry.begin != next)
-      in.fail("tensor \"" + entry.info.name + "\" starts at byte " + std::to_string(entry.begin) + " of the buffer, but " +
-              std::to_string(next) + " comes next: tensors must follow one another without holes or overlaps");
+      in.fail("tensor \"" + entry.info.name + "\" starts at byte " + std::to_string(entry.begin) +
+              " of the buffer, but " + std::to_string(next) +
+              " comes next: tensors must follow one another without holes or overlaps");
     next = entry.end;
     entry.info.data = in.here() + entry.begin;
     entry.info.bytes = entry.end - entry.begin;

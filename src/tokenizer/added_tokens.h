@@ -31,7 +31,7 @@ class AddedTokens {
   const std::vector<AddedToken>& all() const { return tokens_; }
 
  private:
-  std::vector<AddedToken> tokens_;                            // long ones first
+  std::vector<AddedToken> tokens_;                             // long ones first
   std::array<std::vector<std::uint32_t>, 256> by_first_byte_;  // indices into tokens_, long ones first
 };
 

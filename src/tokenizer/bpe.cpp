@@ -48,8 +48,8 @@ std::string spelling_of_bytes(std::string_view bytes) {
   return text;
 }
 
-Bpe::Bpe(const std::vector<std::optional<std::string>>& pieces, const std::vector<std::pair<std::string, std::string>>& merges,
-         bool whole_words)
+Bpe::Bpe(const std::vector<std::optional<std::string>>& pieces,
+         const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words)
     : whole_words_(whole_words), entries_(static_cast<std::int32_t>(pieces.size())) {
   symbols_.reserve(pieces.size());
   for (std::size_t id = 0; id < pieces.size(); ++id)
@@ -89,8 +89,8 @@ void Bpe::emit(std::int32_t symbol, std::vector<std::int32_t>& ids) const {
   }
 }
 
-// The best-ranked adjacent pair is merged first, the leftmost of equals; candidates wait in a heap over a linked list, so
-// that a word of n bytes costs n log n. A candidate whose parts have changed meanwhile is dropped.
+// The best-ranked adjacent pair is merged first, the leftmost of equals; candidates wait in a heap over a linked list,
+// so that a word of n bytes costs n log n. A candidate whose parts have changed meanwhile is dropped.
 void Bpe::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
   if (whole_words_) {
     if (const auto found = symbols_.find(word); found != symbols_.end() && found->second < entries_) {
@@ -117,7 +117,8 @@ void Bpe::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
     const Node& node = nodes[static_cast<std::size_t>(left)];
     if (node.next < 0) return;
     const std::int32_t right_symbol = nodes[static_cast<std::size_t>(node.next)].symbol;
-    if (const Merge* merge = merge_of(node.symbol, right_symbol)) waiting.push({merge->rank, left, node.symbol, right_symbol});
+    if (const Merge* merge = merge_of(node.symbol, right_symbol))
+      waiting.push({merge->rank, left, node.symbol, right_symbol});
   };
   for (std::int32_t i = 0; i + 1 < size; ++i) consider(i);
   while (!waiting.empty()) {

@@ -10,8 +10,8 @@
 
 namespace stamp {
 
-// Vocabularies spell bytes as printable characters (the table of GPT-2). Nothing when `text` has a character that spells
-// no byte.
+// Vocabularies spell bytes as printable characters (the table of GPT-2). Nothing when `text` has a character that
+// spells no byte.
 std::optional<std::string> bytes_of_spelling(std::string_view text);
 std::string spelling_of_bytes(std::string_view bytes);
 
@@ -25,10 +25,11 @@ using StringMap = std::unordered_map<std::string, T, StringHash, std::equal_to<>
 
 class Bpe {
  public:
-  // `pieces`: vocabulary entries by id, as bytes; an entry without value cannot come out of merging (spelled otherwise).
-  // `merges`: pairs as bytes, best first. `whole_words` (ignore_merges): a word that is an entry is taken whole.
-  Bpe(const std::vector<std::optional<std::string>>& pieces, const std::vector<std::pair<std::string, std::string>>& merges,
-      bool whole_words);
+  // `pieces`: vocabulary entries by id, as bytes; an entry without value cannot come out of merging (spelled
+  // otherwise). `merges`: pairs as bytes, best first. `whole_words` (ignore_merges): a word that is an entry is taken
+  // whole.
+  Bpe(const std::vector<std::optional<std::string>>& pieces,
+      const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words);
 
   // Appends the ids of `word`. Bytes without an entry of their own are left out (only damaged vocabularies have such).
   void encode(std::string_view word, std::vector<std::int32_t>& ids) const;

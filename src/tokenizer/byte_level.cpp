@@ -14,8 +14,8 @@ namespace {
 std::string nfc_of(std::string_view text) {
   utf8proc_uint8_t* out = nullptr;
   const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()), &out,
-                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
+                   &out, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   if (size < 0) throw Error(ExitCode::internal, std::string("Unicode normalization: ") + utf8proc_errmsg(size));
   std::string normal(reinterpret_cast<const char*>(out), static_cast<std::size_t>(size));
   std::free(out);
@@ -64,7 +64,8 @@ std::vector<std::pair<std::string, std::string>> merges_of(const ByteLevelSettin
   for (const auto& [left, right] : settings.merges) {
     auto l = bytes_of_spelling(left), r = bytes_of_spelling(right);
     if (!l || !r || l->empty() || r->empty())
-      throw DataError("the merge \"" + repaired_utf8(left) + " " + repaired_utf8(right) + "\" is not made of byte characters");
+      throw DataError("the merge \"" + repaired_utf8(left) + " " + repaired_utf8(right) +
+                      "\" is not made of byte characters");
     merges.emplace_back(std::move(*l), std::move(*r));
   }
   return merges;
@@ -114,7 +115,8 @@ class ByteLevelTokenizer : public Tokenizer {
     std::string bytes;
     for (const std::int32_t id : ids) {
       if (id < 0 || static_cast<std::size_t>(id) >= pieces_.size())
-        throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(pieces_.size()));
+        throw DataError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                        std::to_string(pieces_.size()));
       const auto at = static_cast<std::size_t>(id);
       bytes += pieces_[at] ? *pieces_[at] : settings_.spellings[at];
     }
@@ -123,9 +125,7 @@ class ByteLevelTokenizer : public Tokenizer {
 
   std::int64_t vocabulary() const override { return static_cast<std::int64_t>(settings_.spellings.size()); }
   std::int64_t bos() const override { return settings_.bos; }
-  bool prepends_bos() const override {
-    return !settings_.before.empty() && settings_.before.front() == settings_.bos;
-  }
+  bool prepends_bos() const override { return !settings_.before.empty() && settings_.before.front() == settings_.bos; }
   std::string kind() const override { return "byte-level BPE (" + settings_.family + ")"; }
   std::string digest() const override;
 
@@ -134,7 +134,8 @@ class ByteLevelTokenizer : public Tokenizer {
   class Worker {
    public:
     Worker(const ByteLevelTokenizer& owner, std::vector<std::int32_t>& ids) : owner_(owner), ids_(ids) {
-      for (const SplitStep& step : owner.settings_.steps) searches_.push_back(std::make_unique<Pattern::Search>(step.pattern));
+      for (const SplitStep& step : owner.settings_.steps)
+        searches_.push_back(std::make_unique<Pattern::Search>(step.pattern));
     }
     void piece(std::string_view text, bool special) {
       for (const Cut& cut : owner_.normalized_tokens_.cut(text, special)) {

@@ -21,13 +21,13 @@ struct SplitStep {
 };
 
 struct ByteLevelSettings {
-  std::string family;                    // "smollm", "llama-bpe", "tokenizer.json": for kind()
-  std::vector<std::string> spellings;    // by id; "" = no such id
+  std::string family;                                       // "smollm", "llama-bpe", "tokenizer.json": for kind()
+  std::vector<std::string> spellings;                       // by id; "" = no such id
   std::vector<std::pair<std::string, std::string>> merges;  // spelled, best first
   std::vector<AddedToken> added;
   std::vector<SplitStep> steps;
-  bool nfc = false;                      // Unicode normalization form C before splitting
-  bool whole_words = false;              // ignore_merges
+  bool nfc = false;                         // Unicode normalization form C before splitting
+  bool whole_words = false;                 // ignore_merges
   std::vector<std::int32_t> before, after;  // added to the ids when special tokens are wanted
   std::int64_t bos = -1;
 };

@@ -14,8 +14,8 @@ struct Family {
   const char* same_as;
 };
 // Names under which converters store the pre-tokenizers of models 4.4.
-constexpr Family kFamilies[] = {{"smollm", "smollm"},       {"llama-bpe", "llama-bpe"}, {"llama3", "llama-bpe"},
-                                {"llama-v3", "llama-bpe"},  {"qwen2", "qwen2"},         {"deepseek-r1-qwen", "qwen2"},
+constexpr Family kFamilies[] = {{"smollm", "smollm"},      {"llama-bpe", "llama-bpe"}, {"llama3", "llama-bpe"},
+                                {"llama-v3", "llama-bpe"}, {"qwen2", "qwen2"},         {"deepseek-r1-qwen", "qwen2"},
                                 {"gpt-2", "gpt-2"}};
 
 std::string family_of(const std::string& pre, const std::string& where) {
@@ -25,7 +25,8 @@ std::string family_of(const std::string& pre, const std::string& where) {
     known.emplace_back(family.pre);
   }
   throw DataError(where + ": tokenizer.ggml.pre is " + (pre.empty() ? "missing" : "\"" + pre + "\"") +
-                  ", and guessing a pre-tokenizer would change every number; supported are " + join(known, ", ") + did_you_mean(pre, known));
+                  ", and guessing a pre-tokenizer would change every number; supported are " + join(known, ", ") +
+                  did_you_mean(pre, known));
 }
 
 void add_steps(ByteLevelSettings& settings) {
@@ -48,13 +49,15 @@ void add_steps(ByteLevelSettings& settings) {
 
 ByteLevelSettings settings_from_gguf(TokenizerSource source, const std::string& where) {
   if (source.model != "gpt2")
-    throw DataError(where + ": tokenizer.ggml.model is \"" + source.model + "\"; supported is \"gpt2\" (byte-level BPE)" +
+    throw DataError(where + ": tokenizer.ggml.model is \"" + source.model +
+                    "\"; supported is \"gpt2\" (byte-level BPE)" +
                     (source.model == "llama" ? ", not yet SentencePiece" : ""));
   ByteLevelSettings settings;
   settings.family = family_of(source.pre, where);
   if (source.merges.empty()) throw DataError(where + ": has no tokenizer.ggml.merges");
   if (!source.types.empty() && source.types.size() != source.tokens.size())
-    throw DataError(where + ": has " + std::to_string(source.types.size()) + " token types for " + std::to_string(source.tokens.size()) + " tokens");
+    throw DataError(where + ": has " + std::to_string(source.types.size()) + " token types for " +
+                    std::to_string(source.tokens.size()) + " tokens");
   settings.spellings = std::move(source.tokens);
   settings.merges.reserve(source.merges.size());
   for (const std::string& merge : source.merges) {

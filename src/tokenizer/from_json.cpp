@@ -13,7 +13,8 @@ const Json kNull;
 // A place in tokenizer.json: every read is checked and every message says where.
 class Node {
  public:
-  Node(const Json& value, std::string path, const std::string& where) : value_(value), path_(std::move(path)), where_(where) {}
+  Node(const Json& value, std::string path, const std::string& where)
+      : value_(value), path_(std::move(path)), where_(where) {}
 
   [[noreturn]] void fail(const std::string& message) const { throw DataError(where_ + ": " + path_ + " " + message); }
   const Json& json() const { return value_; }
@@ -80,7 +81,8 @@ void read_pre_tokenizer(const Node& node, ByteLevelSettings& settings, bool& map
   if (mapped) node.fail("comes after ByteLevel, which must be the last step");
   if (type == "ByteLevel") {
     if (node["add_prefix_space"].flag(true)) node.fail("has add_prefix_space, which is not supported");
-    if (node["use_regex"].flag(true)) settings.steps.push_back({Pattern(pattern_c()), SplitStep::Keep::isolated, false});
+    if (node["use_regex"].flag(true))
+      settings.steps.push_back({Pattern(pattern_c()), SplitStep::Keep::isolated, false});
     mapped = true;
   } else if (type == "Digits") {
     const bool single = node["individual_digits"].flag(false);
@@ -90,26 +92,31 @@ void read_pre_tokenizer(const Node& node, ByteLevelSettings& settings, bool& map
     const bool regex = !pattern["Regex"].null();
     const std::string text = regex ? pattern["Regex"].text() : pattern["String"].text();
     if (text.empty()) pattern.fail("is empty");
-    settings.steps.push_back({regex ? Pattern(text) : Pattern::literal(text), keep_of(node["behavior"]), node["invert"].flag(false)});
+    settings.steps.push_back(
+        {regex ? Pattern(text) : Pattern::literal(text), keep_of(node["behavior"]), node["invert"].flag(false)});
   } else {
     node.fail("is \"" + type + "\"; supported pre-tokenizers are ByteLevel, Digits, Split and Sequence");
   }
 }
 
-void put_spelling(const Node& node, const std::string& spelling, std::int64_t id, std::int64_t limit, ByteLevelSettings& settings) {
-  if (id < 0 || id >= limit) node.fail("gives \"" + spelling.substr(0, 80) + "\" the id " + std::to_string(id) + ", out of all proportion");
+void put_spelling(const Node& node, const std::string& spelling, std::int64_t id, std::int64_t limit,
+                  ByteLevelSettings& settings) {
+  if (id < 0 || id >= limit)
+    node.fail("gives \"" + spelling.substr(0, 80) + "\" the id " + std::to_string(id) + ", out of all proportion");
   const auto at = static_cast<std::size_t>(id);
   if (at >= settings.spellings.size()) settings.spellings.resize(at + 1);
   std::string& place = settings.spellings[at];
   if (!place.empty() && place != spelling)
-    node.fail("gives the id " + std::to_string(id) + " to both \"" + place.substr(0, 80) + "\" and \"" + spelling.substr(0, 80) + "\"");
+    node.fail("gives the id " + std::to_string(id) + " to both \"" + place.substr(0, 80) + "\" and \"" +
+              spelling.substr(0, 80) + "\"");
   place = spelling;
 }
 
 void read_model(const Node& node, std::int64_t limit, ByteLevelSettings& settings) {
   const std::string type = node["type"].null() ? "BPE" : node["type"].text();  // old files leave it out
   if (type != "BPE") node.fail("is \"" + type + "\"; supported is byte-level BPE");
-  if (node["byte_fallback"].flag(false)) node.fail("has byte_fallback (SentencePiece-style BPE), which is not supported yet");
+  if (node["byte_fallback"].flag(false))
+    node.fail("has byte_fallback (SentencePiece-style BPE), which is not supported yet");
   for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (const Node value = node[affix]; !value.null() && !value.text().empty()) value.fail("is not supported");
   settings.whole_words = node["ignore_merges"].flag(false);
@@ -128,7 +135,8 @@ void read_model(const Node& node, std::int64_t limit, ByteLevelSettings& setting
     }
     const std::string text = merge.text();
     const std::size_t space = text.find(' ');
-    if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) merge.fail("must be two parts with a space between");
+    if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
+      merge.fail("must be two parts with a space between");
     settings.merges.emplace_back(text.substr(0, space), text.substr(space + 1));
   }
 }
@@ -157,7 +165,8 @@ std::vector<std::int32_t> template_ids(const Node& processor, const Node& piece,
   const Node tokens = processor["special_tokens"];
   for (const Node& id : tokens[name.c_str()]["ids"].items()) {
     const std::int64_t value = id.integer();
-    if (value < 0 || value >= static_cast<std::int64_t>(settings.spellings.size())) id.fail("is outside the vocabulary");
+    if (value < 0 || value >= static_cast<std::int64_t>(settings.spellings.size()))
+      id.fail("is outside the vocabulary");
     ids.push_back(static_cast<std::int32_t>(value));
   }
   return ids;

@@ -56,8 +56,10 @@ Pattern::Pattern(const std::string& expression) : expression_(expression), code_
   const std::string full = with_white_space(expression);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  code_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(full.data()), full.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
-  if (code_->code == nullptr) throw DataError("the tokenizer's pattern \"" + expression + "\" is not understood: " + message_of(error));
+  code_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(full.data()), full.size(), PCRE2_UTF | PCRE2_UCP, &error,
+                              &offset, nullptr);
+  if (code_->code == nullptr)
+    throw DataError("the tokenizer's pattern \"" + expression + "\" is not understood: " + message_of(error));
   pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE);  // without it matching is slower, not different
 }
 
@@ -98,7 +100,9 @@ bool Pattern::Search::next(std::string_view text, std::size_t from, Match& match
   const int found = pcre2_match(pattern_.code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                                 PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, buffers_->data, buffers_->context);
   if (found == PCRE2_ERROR_NOMATCH) return false;
-  if (found < 0) throw DataError("the tokenizer's pattern \"" + pattern_.expression_ + "\" fails on this text: " + message_of(found));
+  if (found < 0)
+    throw DataError("the tokenizer's pattern \"" + pattern_.expression_ +
+                    "\" fails on this text: " + message_of(found));
   const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(buffers_->data);
   match = {ends[0], ends[1]};
   return true;

@@ -30,8 +30,8 @@ class Pattern {
     ~Search();
     Search(const Search&) = delete;
     Search& operator=(const Search&) = delete;
-    // The first match at or after `from` (a character boundary) that is not empty. Look-ahead ends at the end of `text`,
-    // which must be well-formed UTF-8.
+    // The first match at or after `from` (a character boundary) that is not empty. Look-ahead ends at the end of
+    // `text`, which must be well-formed UTF-8.
     bool next(std::string_view text, std::size_t from, Match& match);
 
    private:

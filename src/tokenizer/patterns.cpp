@@ -11,8 +11,14 @@ std::string modern(const std::string& numbers) {
 
 }  // namespace
 
-std::string pattern_a() { return modern(R"(\p{N}{1,3})"); }
-std::string pattern_b() { return modern(R"(\p{N})"); }
-std::string pattern_c() { return R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"; }
+std::string pattern_a() {
+  return modern(R"(\p{N}{1,3})");
+}
+std::string pattern_b() {
+  return modern(R"(\p{N})");
+}
+std::string pattern_c() {
+  return R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+}
 
 }  // namespace stamp

@@ -10,7 +10,8 @@ std::unique_ptr<Tokenizer> open_tokenizer(const Checkpoint& checkpoint) {
   const std::string where = checkpoint.path();
   if (!source.present)
     throw DataError(where + ": has no tokenizer (looked for tokenizer.json or the tokenizer.ggml metadata of GGUF)");
-  if (!source.tokenizer_json.is_null()) return byte_level_tokenizer(settings_from_json(source.tokenizer_json, source, where + "/tokenizer.json"));
+  if (!source.tokenizer_json.is_null())
+    return byte_level_tokenizer(settings_from_json(source.tokenizer_json, source, where + "/tokenizer.json"));
   return byte_level_tokenizer(settings_from_gguf(std::move(source), where));
 }
 

@@ -13,17 +13,17 @@ namespace stamp {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  // Ids of UTF-8 `text`. `special`: prepend what the tokenizer prepends by default (BOS of Llama), and read control tokens
-  // spelled out in the text ("<|im_start|>") as those tokens; otherwise they are ordinary text. The same as llama.cpp's
-  // tokenize(text, add_bos = special, special = special). User-defined tokens are always recognised.
+  // Ids of UTF-8 `text`. `special`: prepend what the tokenizer prepends by default (BOS of Llama), and read control
+  // tokens spelled out in the text ("<|im_start|>") as those tokens; otherwise they are ordinary text. The same as
+  // llama.cpp's tokenize(text, add_bos = special, special = special). User-defined tokens are always recognised.
   // Invalid UTF-8 is replaced by U+FFFD, never refused.
   virtual std::vector<std::int32_t> encode(std::string_view text, bool special) const = 0;
   virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
   virtual std::int64_t vocabulary() const = 0;
-  virtual std::int64_t bos() const = 0;       // -1 when there is none
+  virtual std::int64_t bos() const = 0;  // -1 when there is none
   virtual bool prepends_bos() const = 0;
-  virtual std::string kind() const = 0;       // "byte-level BPE (smollm)"
-  virtual std::string digest() const = 0;     // SHA-256 of vocabulary, merges and settings
+  virtual std::string kind() const = 0;    // "byte-level BPE (smollm)"
+  virtual std::string digest() const = 0;  // SHA-256 of vocabulary, merges and settings
 };
 
 // DataError: no tokenizer in the checkpoint, unknown pre-tokenizer or model.

@@ -12,8 +12,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     file.metadata.dump();
     for (const auto& [key, array] : file.arrays) {
       try {
-        if (array.type == 8) stamp::strings_of(array, key);
-        else stamp::numbers_of(array, key);
+        if (array.type == 8)
+          stamp::strings_of(array, key);
+        else
+          stamp::numbers_of(array, key);
       } catch (const stamp::DataError&) {  // arrays of arrays
       }
     }

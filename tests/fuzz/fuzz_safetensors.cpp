@@ -8,7 +8,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
-    const stamp::SafetensorsFile file = stamp::parse_safetensors(reinterpret_cast<const std::byte*>(data), size, "fuzz.safetensors");
+    const stamp::SafetensorsFile file =
+        stamp::parse_safetensors(reinterpret_cast<const std::byte*>(data), size, "fuzz.safetensors");
     for (const stamp::TensorInfo& tensor : file.tensors) {
       if (tensor.elements() == 0) continue;
       std::vector<float> row(static_cast<std::size_t>(tensor.columns()));

@@ -1,5 +1,5 @@
-// Any bytes as tokenizer.json: a tokenizer whose ids decode, or a DataError; nothing else. A zero byte ends the file; what
-// follows it is the text to encode.
+// Any bytes as tokenizer.json: a tokenizer whose ids decode, or a DataError; nothing else. A zero byte ends the file;
+// what follows it is the text to encode.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

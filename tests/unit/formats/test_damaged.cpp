@@ -20,7 +20,7 @@ namespace {
 constexpr std::size_t kFloor = 16384;
 
 struct Outcome {
-  bool read = false;      // else a DataError
+  bool read = false;        // else a DataError
   std::size_t largest = 0;  // allocation
 };
 
@@ -40,8 +40,10 @@ Outcome try_gguf(const std::string& bytes) {
       }
     }
     for (const auto& [key, array] : file.arrays) {
-      if (array.type == 8) sum += static_cast<double>(strings_of(array, key).size());
-      else if (array.type != 9) sum += static_cast<double>(numbers_of(array, key).size());
+      if (array.type == 8)
+        sum += static_cast<double>(strings_of(array, key).size());
+      else if (array.type != 9)
+        sum += static_cast<double>(numbers_of(array, key).size());
     }
     file.metadata.dump();
     return {sum == sum || sum != sum, stamp::test::largest_allocation()};
@@ -53,7 +55,8 @@ Outcome try_gguf(const std::string& bytes) {
 Outcome try_safetensors(const std::string& bytes) {
   stamp::test::reset_largest_allocation();
   try {
-    const SafetensorsFile file = parse_safetensors(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size(), "x.safetensors");
+    const SafetensorsFile file =
+        parse_safetensors(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size(), "x.safetensors");
     for (const TensorInfo& tensor : file.tensors) {
       std::vector<float> row(static_cast<std::size_t>(tensor.columns()));
       try {
@@ -67,10 +70,21 @@ Outcome try_safetensors(const std::string& bytes) {
   }
 }
 
-// Overwrites one to four places with bytes or with whole numbers that counts, offsets and lengths are likely to trip over.
+// Overwrites one to four places with bytes or with whole numbers that counts, offsets and lengths are likely to trip
+// over.
 std::string damaged(std::string bytes, RandomStream& random) {
-  static const std::uint64_t absurd[] = {0, 1, 0x7F, 0xFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF,
-                                         0x8000000000000000, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFE0, 0x4000000000000001};
+  static const std::uint64_t absurd[] = {0,
+                                         1,
+                                         0x7F,
+                                         0xFF,
+                                         0x7FFFFFFF,
+                                         0xFFFFFFFF,
+                                         0x100000000,
+                                         0x7FFFFFFFFFFFFFFF,
+                                         0x8000000000000000,
+                                         0xFFFFFFFFFFFFFFFF,
+                                         0xFFFFFFFFFFFFFFE0,
+                                         0x4000000000000001};
   for (std::uint64_t n = 1 + random.below(4); n > 0; --n) {
     const std::size_t at = random.below(bytes.size());
     if (random.below(2) == 0) {
@@ -114,10 +128,18 @@ void damage(const std::string& whole, Outcome (*attempt)(const std::string&), st
 
 }  // namespace
 
-TEST_CASE("GGUF cut at every byte", "[formats]") { cut_everywhere(stamp::test::sample_gguf(), try_gguf); }
-TEST_CASE("safetensors cut at every byte", "[formats]") { cut_everywhere(stamp::test::sample_safetensors(), try_safetensors); }
-TEST_CASE("GGUF with random damage", "[formats]") { damage(stamp::test::sample_gguf(), try_gguf, 1); }
-TEST_CASE("safetensors with random damage", "[formats]") { damage(stamp::test::sample_safetensors(), try_safetensors, 2); }
+TEST_CASE("GGUF cut at every byte", "[formats]") {
+  cut_everywhere(stamp::test::sample_gguf(), try_gguf);
+}
+TEST_CASE("safetensors cut at every byte", "[formats]") {
+  cut_everywhere(stamp::test::sample_safetensors(), try_safetensors);
+}
+TEST_CASE("GGUF with random damage", "[formats]") {
+  damage(stamp::test::sample_gguf(), try_gguf, 1);
+}
+TEST_CASE("safetensors with random damage", "[formats]") {
+  damage(stamp::test::sample_safetensors(), try_safetensors, 2);
+}
 
 TEST_CASE("the allocation counter sees allocations", "[formats]") {
   stamp::test::reset_largest_allocation();

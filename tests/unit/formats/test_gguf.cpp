@@ -22,7 +22,9 @@ GgufFile parse(const std::string& bytes) {
 std::string refusal(const std::string& bytes) {
   return data_error([&] { parse(bytes); });
 }
-std::string refusal(const GgufWriter& writer) { return refusal(writer.bytes()); }
+std::string refusal(const GgufWriter& writer) {
+  return refusal(writer.bytes());
+}
 
 }  // namespace
 
@@ -171,7 +173,9 @@ TEST_CASE("split files are one checkpoint, whichever of them is named", "[format
     w.add(tensor, {1}, {static_cast<float>(no)});
     return w.bytes();
   };
-  const auto name = [&](int i) { return (scratch.path() / ("m-0000" + std::to_string(i) + "-of-00003.gguf")).string(); };
+  const auto name = [&](int i) {
+    return (scratch.path() / ("m-0000" + std::to_string(i) + "-of-00003.gguf")).string();
+  };
   const std::string tensors[] = {"a", "b", "c"};
   for (int i = 0; i < 3; ++i) spill(name(i + 1), file(i, 3, tensors[i], 3));
   for (int named = 1; named <= 3; ++named) {
@@ -194,7 +198,8 @@ TEST_CASE("split files are one checkpoint, whichever of them is named", "[format
   std::filesystem::remove(name(3));
   CHECK(lacks(data_error([&] { open_checkpoint(name(1)); }), "m-00003-of-00003.gguf") == "");
   spill(scratch.path() / "alone.gguf", file(0, 3, "a", 3));
-  CHECK(lacks(data_error([&] { open_checkpoint((scratch.path() / "alone.gguf").string()); }), "one of 3 split files") == "");
+  CHECK(lacks(data_error([&] { open_checkpoint((scratch.path() / "alone.gguf").string()); }), "one of 3 split files") ==
+        "");
 }
 
 TEST_CASE("paths that hold no checkpoint", "[formats]") {

@@ -17,14 +17,16 @@ std::string refusal(const std::string& text) {
 }  // namespace
 
 TEST_CASE("JSON as Python writes it", "[formats]") {
-  const Json json = parse_json(R"({"a": -Infinity, "b": [NaN, Infinity, -1.5], "c": "NaN \" Infinity", "d": {"e": []}})", "f.json");
+  const Json json =
+      parse_json(R"({"a": -Infinity, "b": [NaN, Infinity, -1.5], "c": "NaN \" Infinity", "d": {"e": []}})", "f.json");
   CHECK(json == Json::parse(R"({"a": null, "b": [null, null, -1.5], "c": "NaN \" Infinity", "d": {"e": []}})"));
   CHECK(parse_json("7", "f") == 7);
   CHECK(parse_json(" [] ", "f") == Json::array());
 }
 
 TEST_CASE("the parser agrees with the library's own on ordinary texts", "[formats]") {
-  for (const char* text : {R"({"z": 1, "a": {"k": [1, 2, {"x": null}]}, "m": true})", R"([[[]], {}, "", "\u00e9\n", 1e300, -0.0, 18446744073709551615])"})
+  for (const char* text : {R"({"z": 1, "a": {"k": [1, 2, {"x": null}]}, "m": true})",
+                           R"([[[]], {}, "", "\u00e9\n", 1e300, -0.0, 18446744073709551615])"})
     CHECK(parse_json(text, "f").dump() == Json::parse(text).dump());
 }
 

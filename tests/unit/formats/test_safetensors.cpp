@@ -17,7 +17,8 @@ using stamp::test::spill;
 namespace {
 
 std::string refusal(const std::string& bytes) {
-  return data_error([&] { parse_safetensors(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size(), "x.safetensors"); });
+  return data_error(
+      [&] { parse_safetensors(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size(), "x.safetensors"); });
 }
 // One F32 tensor [2] at bytes 0..8 of a buffer of 8 bytes, its entry given as JSON.
 std::string refused_entry(const std::string& entry, std::size_t buffer = 8) {
@@ -69,8 +70,10 @@ TEST_CASE("what the reference reader refuses is refused", "[formats]") {
   CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})"), "the tensors end at byte 4") == "");
   CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[3],"data_offsets":[0,8]})"), "needs 12 bytes and has 8") == "");
   CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})"), "bytes 8 to 0") == "");
-  CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]})"), "impossible") == "");
-  CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,8]})"), "18446744073709551615") == "");
+  CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]})"), "impossible") ==
+        "");
+  CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,8]})"),
+              "18446744073709551615") == "");
   CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})"), "-2") == "");
   CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[2.5],"data_offsets":[0,8]})"), "2.5") == "");
   CHECK(lacks(refused_entry(R"({"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]})"), "stored as F8_E4M3") == "");
@@ -78,12 +81,24 @@ TEST_CASE("what the reference reader refuses is refused", "[formats]") {
   CHECK(lacks(refused_entry(R"({"dtype":"F32","data_offsets":[0,8]})"), "has no shape") == "");
   CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,4,8]})"), "has 8 in \"t\"") == "");
   CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0]})"), "a list of 1") == "");
-  CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1})"), "unknown field \"more\"") == "");
-  CHECK(lacks(refused_entry(R"({"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]})"), "\"dtype\" twice") == "");
+  CHECK(lacks(refused_entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1})"),
+              "unknown field \"more\"") == "");
+  CHECK(lacks(refused_entry(R"({"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]})"), "\"dtype\" twice") ==
+        "");
   CHECK(lacks(refused_entry("5"), "the header has 5") == "");
   CHECK(lacks(refused_entry("[[[[]]]]"), "a list") == "");
-  CHECK(lacks(refusal(safetensors(R"({"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"t":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", std::string(8, '\0'))), "\"t\" twice") == "");
-  CHECK(lacks(refusal(safetensors(R"({"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"u":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", std::string(4, '\0'))), "without holes or overlaps") == "");
+  CHECK(
+      lacks(
+          refusal(safetensors(
+              R"({"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"t":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+              std::string(8, '\0'))),
+          "\"t\" twice") == "");
+  CHECK(
+      lacks(
+          refusal(safetensors(
+              R"({"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"u":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+              std::string(4, '\0'))),
+          "without holes or overlaps") == "");
   CHECK(lacks(refusal(safetensors(R"({"__metadata__":{"a":1}})", "")), "the header has 1") == "");
 }
 
@@ -92,14 +107,16 @@ TEST_CASE("folders: one file, shards with an index, variants", "[formats]") {
   const auto at = [&](const char* name) { return scratch.path() / name; };
   const auto say = [&] { return data_error([&] { open_checkpoint(scratch.path().string()); }); };
   CHECK(lacks(say(), "no config.json") == "");
-  spill(at("config.json"), R"({"model_type": "qwen2", "bos_token_id": 5, "eos_token_id": [1, 2], "x": NaN, "y": -Infinity, "t": "NaN"})");
+  spill(at("config.json"),
+        R"({"model_type": "qwen2", "bos_token_id": 5, "eos_token_id": [1, 2], "x": NaN, "y": -Infinity, "t": "NaN"})");
   CHECK(lacks(say(), "no model.safetensors") == "");
   spill(at("pytorch_model.bin"), "PK");
   CHECK(lacks(say(), "pickles") == "");
   spill(at("model.bf16.safetensors"), one_tensor("bf16", 1));
   CHECK(open_checkpoint(scratch.path().string())->find("bf16") != nullptr);
 
-  spill(at("model.safetensors.index.json"), R"({"metadata": {"total_size": 8}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})");
+  spill(at("model.safetensors.index.json"),
+        R"({"metadata": {"total_size": 8}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})");
   CHECK(lacks(say(), "model-1.safetensors it names is missing") == "");
   spill(at("model-1.safetensors"), one_tensor("a", 1));
   spill(at("model-2.safetensors"), one_tensor("b", 2));

@@ -1,6 +1,7 @@
 // For scripts/reference: what this program makes of a model, in a form Python compares with other libraries.
 //   reference_dump ids MODEL TEXTS.json special|plain   one line of ids for each string of the JSON list
-//   reference_dump tensors MODEL                        one line "name sha256" for each float tensor, of its float32 values
+//   reference_dump tensors MODEL                        one line "name sha256" for each float tensor, of its float32
+//   values
 #include <cstdio>
 #include <string>
 #include <vector>

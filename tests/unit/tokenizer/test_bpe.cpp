@@ -25,7 +25,8 @@ std::vector<std::string> merged_by_definition(const std::string& word, const Pai
   while (true) {
     std::size_t best = merges.size(), at = 0;
     for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
-      const auto rank = static_cast<std::size_t>(std::find(merges.begin(), merges.end(), std::pair(parts[i], parts[i + 1])) - merges.begin());
+      const auto rank = static_cast<std::size_t>(
+          std::find(merges.begin(), merges.end(), std::pair(parts[i], parts[i + 1])) - merges.begin());
       if (rank < best) {
         best = rank;
         at = i;
@@ -105,8 +106,10 @@ TEST_CASE("bytes and their spellings", "[tokenizer]") {
 }
 
 TEST_CASE("the three patterns split as written in models 4.4", "[tokenizer]") {
-  CHECK(words_of(pattern_c(), "it's IT'S  12345 a!?\n\n b ") == Words{"it", "'s", " IT", "'", "S", " ", " 12345", " a", "!?", "\n\n", " b", " "});
-  CHECK(words_of(pattern_a(), "it's IT'S 12345!?\r\n\n  b ") == Words{"it", "'s", " IT", "'S", " ", "123", "45", "!?\r\n\n", " ", " b", " "});
+  CHECK(words_of(pattern_c(), "it's IT'S  12345 a!?\n\n b ") ==
+        Words{"it", "'s", " IT", "'", "S", " ", " 12345", " a", "!?", "\n\n", " b", " "});
+  CHECK(words_of(pattern_a(), "it's IT'S 12345!?\r\n\n  b ") ==
+        Words{"it", "'s", " IT", "'S", " ", "123", "45", "!?\r\n\n", " ", " b", " "});
   CHECK(words_of(pattern_b(), "x12 \n y") == Words{"x", "1", "2", " \n", " y"});
   // U+180E is white space to PCRE2's \s and to nobody else here; combining marks are neither letters nor numbers.
   CHECK(words_of(pattern_c(), "a\u180eb") == Words{"a", "\u180e", "b"});

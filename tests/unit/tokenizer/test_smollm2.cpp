@@ -28,7 +28,9 @@ const Tokenizer* smollm2_tokenizer() {
   return tokenizer.get();
 }
 
-std::vector<std::int32_t> ids_of(const Json& list) { return list.get<std::vector<std::int32_t>>(); }
+std::vector<std::int32_t> ids_of(const Json& list) {
+  return list.get<std::vector<std::int32_t>>();
+}
 
 std::string digest_of(const std::vector<std::int32_t>& ids) {
   return sha256_hex({reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(std::int32_t)});

@@ -19,7 +19,8 @@ std::unique_ptr<Tokenizer> tokenizer_from(const Json& json) {
 
 // The smallest pipeline that is accepted; tests break one part of it.
 Json smallest() {
-  return Json::parse(R"({"added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+  return Json::parse(
+      R"({"added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
     "post_processor": null, "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "Ġ": 3}, "merges": ["a b"]}})");
 }
 
@@ -45,7 +46,9 @@ TEST_CASE("tokenizer.json pipelines give the library's ids", "[tokenizer]") {
       for (const bool special : {true, false}) {
         const auto expected = pipeline.at(special ? "special" : "plain")[i].get<std::vector<std::int32_t>>();
         if (tokenizer->encode(text, special) != expected && ++wrong <= 8)
-          UNSCOPED_INFO((special ? "special " : "plain ") << texts[i] << ": ours " << Json(tokenizer->encode(text, special)) << ", theirs " << Json(expected));
+          UNSCOPED_INFO((special ? "special " : "plain ")
+                        << texts[i] << ": ours " << Json(tokenizer->encode(text, special)) << ", theirs "
+                        << Json(expected));
       }
     }
     CHECK(wrong == 0);
@@ -71,7 +74,10 @@ TEST_CASE("parts of a pipeline that are not supported are refused by name", "[to
   CHECK(lacks(refusal([](Json& j) { j["pre_tokenizer"] = {{"type", "Metaspace"}}; }), "\"Metaspace\"") == "");
   CHECK(lacks(refusal([](Json& j) { j["pre_tokenizer"] = nullptr; }), "no ByteLevel") == "");
   CHECK(lacks(refusal([](Json& j) { j["pre_tokenizer"]["add_prefix_space"] = true; }), "add_prefix_space") == "");
-  CHECK(lacks(refusal([](Json& j) { j["post_processor"] = {{"type", "RobertaProcessing"}}; }), "RobertaProcessing") == "");
+  CHECK(lacks(refusal([](Json& j) {
+                j["post_processor"] = {{"type", "RobertaProcessing"}};
+              }),
+              "RobertaProcessing") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["merges"] = {"a b c"}; }), "$.model.merges[0]") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["merges"] = 5; }), "must be a list") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["vocab"]["b"] = 0; }), "the id 0 to both") == "");
