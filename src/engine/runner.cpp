@@ -46,10 +46,11 @@ void run_phases(Session& session, const TrialRequest& request, Record& record, M
   const TrialSpec& spec = request.spec;
   const c10::InferenceMode no_gradients;
   session.open(spec, monitor);
-  record.model = session.model().description();
-  record.data = session.data().description();
+  record.model = session.model_description();
+  record.model.erase("slots");  // the record's own list says more
+  record.data = content_of(session.data());
   record.data["protocol"] = session.data().protocol();
-  if (session.calibration()) record.data["calibration"] = session.calibration()->description();
+  if (session.calibration()) record.data["calibration"] = content_of(*session.calibration());
   record.seeds["method"] = method_seed(spec);
   if (session.calibration()) record.seeds["calibration"] = calibration_of(spec).seed;
 

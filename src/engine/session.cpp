@@ -35,6 +35,12 @@ std::vector<Metric> metrics_from(const std::string& text) { return record_from_j
 
 }  // namespace
 
+Json content_of(const Workload& workload) {
+  Json description = workload.description();
+  description.erase("path");
+  return description;
+}
+
 ResultCache::Warn Session::warn_into(Monitor& monitor) const {
   return [&monitor](const std::string& text) { monitor.warn(text); };
 }
@@ -52,7 +58,7 @@ bool Session::needs_calibration(const TrialSpec& spec) const {
 }
 
 KeyContext Session::key_context() const {
-  return {model_description_, calibration_ ? calibration_->description() : Json(), options_.threads, options_.arithmetic};
+  return {model_description_, calibration_ ? content_of(*calibration_) : Json(), options_.threads, options_.arithmetic};
 }
 
 const Workload& Session::workload(const Json& key, const std::function<std::unique_ptr<Workload>()>& make) {
@@ -76,8 +82,9 @@ void Session::open(const TrialSpec& spec, Monitor& monitor) {
     model_path_ = spec.model.path;
     model_ = options_.plugins.open_model(spec.model);
     model_description_ = model_->description();
+    model_description_.erase("path");
     ++counters_.models;
-    monitor.info(fmt::format("model {}", model_description_.dump()));
+    monitor.info(fmt::format("model {}: digest {}", spec.model.path, model_description_.value("digest", "unknown")));
   }
   const DataSpec& d = spec.data;
   data_ = &workload({"data", d.text, d.context, d.windows, d.bos}, [&] { return model_->workload(d); });
@@ -122,7 +129,7 @@ std::vector<Metric> Session::reference(const TrialSpec& spec, Monitor& monitor) 
   std::sort(names.begin(), names.end());
   std::erase_if(names, [&](const std::string& name) { return evaluators({name}).front()->needs_slot_statistics(); });
   if (names.empty()) return {};
-  const Json key = reference_key(key_context(), {data_->description(), data_->protocol()}, names);
+  const Json key = reference_key(key_context(), {content_of(*data_), data_->protocol()}, names);
   const auto known = references_.find(key.dump());
   if (known != references_.end()) return known->second;
 

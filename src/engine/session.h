@@ -20,6 +20,9 @@
 
 namespace stamp {
 
+// A workload's description without the path of its text: what it holds, not where it lies.
+Json content_of(const Workload& workload);
+
 struct SessionOptions {
   Plugins plugins;
   fs::path cache_folder;  // empty: nothing is kept between runs
@@ -40,7 +43,7 @@ class Session {
 
   // The first call of a trial: opens its model and texts, unless they are open.
   void open(const TrialSpec& spec, Monitor& monitor);
-  const Model& model() const { return *model_; }
+  const Json& model_description() const { return model_description_; }  // without its path
   const Workload& data() const { return *data_; }
   const Workload* calibration() const { return calibration_; }  // null when the trial reads none
 

@@ -1,0 +1,141 @@
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/keys.h"
+#include "fake_model.h"
+#include "support/catch.h"
+
+using namespace stamp;
+
+namespace {
+
+KeyContext context() { return {{{"digest", "m"}, {"name", "fake"}}, {{"digest", "c"}, {"seed", 0}}, 2, "libtorch"}; }
+
+using Change = std::function<void(KeyContext&, TrialSpec&)>;
+
+Json prepared(const KeyContext& c, const TrialSpec& t) { return prepared_key(c, t, true); }
+Json energies(const KeyContext& c, const TrialSpec& t) { return row_energies_key(c, prepared(c, t), t, t.data.context); }
+Json basis(const KeyContext& c, const TrialSpec& t) { return basis_key(c, prepared(c, t), t.quantization.sequence.skip_first, "slot"); }
+
+// Every change gives a key of its own.
+void all_differ(Json (*key)(const KeyContext&, const TrialSpec&), const std::vector<Change>& changes) {
+  std::set<std::string> seen{key(context(), test::fake_trial()).dump()};
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    KeyContext c = context();
+    TrialSpec t = test::fake_trial();
+    changes[i](c, t);
+    INFO("change " << i);
+    CHECK(seen.insert(key(c, t).dump()).second);
+  }
+}
+
+void none_differs(Json (*key)(const KeyContext&, const TrialSpec&), const std::vector<Change>& changes) {
+  const std::string base = key(context(), test::fake_trial()).dump();
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    KeyContext c = context();
+    TrialSpec t = test::fake_trial();
+    changes[i](c, t);
+    INFO("change " << i);
+    CHECK(key(c, t).dump() == base);
+  }
+}
+
+const std::vector<Change> weight_changes{
+    [](KeyContext& c, TrialSpec&) { c.model["digest"] = "n"; },
+    [](KeyContext& c, TrialSpec&) { c.calibration["digest"] = "d"; },
+    [](KeyContext& c, TrialSpec&) { c.calibration["seed"] = 1; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.method = "quarot"; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.method_options["alpha"] = 0.5; },
+    [](KeyContext&, TrialSpec& t) { t.repeat = 1; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.kv_cache.bits = 16; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.weights.bits = 3; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.weights.bits = 16; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.weights.symmetric = false; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.weights.clip_search = false; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.weights.quantizer = "other"; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.weights.options["damping"] = 0.1; },
+    [](KeyContext&, TrialSpec& t) { t.quantization.weights.granularity = "group"; },
+    [](KeyContext&, TrialSpec& t) {
+      t.quantization.weights.granularity = "group";
+      t.quantization.weights.group_size = 32;
+    },
+};
+
+}  // namespace
+
+TEST_CASE("every ingredient of prepared weights changes their key") { all_differ(prepared, weight_changes); }
+
+TEST_CASE("what cannot change the weights does not change their key") {
+  none_differs(prepared, {
+                             [](KeyContext& c, TrialSpec&) { c.model["name"] = "renamed"; },
+                             [](KeyContext&, TrialSpec& t) { t.data.windows = 9; },
+                             [](KeyContext&, TrialSpec& t) { t.quantization.activations.bits = 8; },
+                             [](KeyContext&, TrialSpec& t) { t.quantization.kv_cache.bits = 8; },
+                             [](KeyContext&, TrialSpec& t) { t.quantization.sequence.transform = "dct"; },
+                             [](KeyContext&, TrialSpec& t) { t.quantization.allocation.kind = "uniform"; },
+                             [](KeyContext&, TrialSpec& t) { t.quantization.weights.group_size = 7; },  // per channel
+                         });
+  // Without calibration the calibration text does not matter either.
+  KeyContext other = context();
+  other.calibration["digest"] = "d";
+  CHECK(prepared_key(context(), test::fake_trial(), false) == prepared_key(other, test::fake_trial(), false));
+}
+
+TEST_CASE("every ingredient of row energies changes their key") {
+  std::vector<Change> changes = weight_changes;
+  changes.push_back([](KeyContext& c, TrialSpec&) { c.threads = 3; });
+  changes.push_back([](KeyContext& c, TrialSpec&) { c.arithmetic = "another"; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.sequence.transform = "dct"; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.sequence.options["levels"] = 2; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.sequence.skip_first = 0; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.allocation.options["high_tokens"] = 16; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.data.context = 128; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.activations.bits = 16; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.activations.granularity = "group"; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.activations.group_size = 32; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.kv_cache.granularity = "token"; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.kv_cache.transformed = false; });
+  all_differ(energies, changes);
+}
+
+TEST_CASE("every ingredient of a basis changes its key") {
+  std::vector<Change> changes = weight_changes;
+  changes.push_back([](KeyContext& c, TrialSpec&) { c.threads = 3; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.sequence.skip_first = 0; });
+  all_differ(basis, changes);
+  CHECK(basis_key(context(), {}, 1, "a") != basis_key(context(), {}, 1, "b"));
+}
+
+TEST_CASE("references depend on model, data, metrics and machine") {
+  const Json data{{"digest", "d"}, {"windows", 4}};
+  std::set<std::string> seen;
+  CHECK(seen.insert(reference_key(context(), data, {"perplexity"}).dump()).second);
+  CHECK(seen.insert(reference_key(context(), data, {"perplexity", "more"}).dump()).second);
+  CHECK(seen.insert(reference_key(context(), {{"digest", "d"}, {"windows", 5}}, {"perplexity"}).dump()).second);
+  KeyContext c = context();
+  c.model["digest"] = "n";
+  CHECK(seen.insert(reference_key(c, data, {"perplexity"}).dump()).second);
+  CHECK(channel_maxima_key(c) != channel_maxima_key(context()));
+  c = context();
+  c.threads = 1;
+  CHECK(seen.insert(reference_key(c, data, {"perplexity"}).dump()).second);
+  CHECK(channel_maxima_key(c) != channel_maxima_key(context()));
+  c.calibration["samples"] = 3;
+  CHECK(channel_maxima_key(c) != channel_maxima_key(context()));
+}
+
+TEST_CASE("repeats derive seeds, the first keeps what is written") {
+  TrialSpec t = test::fake_trial();
+  t.calibration.seed = 5;
+  CHECK(method_seed(t) == 0);
+  CHECK(calibration_of(t).seed == 5);
+  t.repeat = 1;
+  const auto first = method_seed(t), calibration = calibration_of(t).seed;
+  CHECK(first != 0);
+  CHECK(calibration != 5);
+  t.repeat = 2;
+  CHECK(method_seed(t) != first);
+  CHECK(calibration_of(t).seed != calibration);
+}

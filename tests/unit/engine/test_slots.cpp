@@ -1,0 +1,133 @@
+#include <cmath>
+#include <map>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/basis_pool.h"
+#include "engine/slots.h"
+#include "fake_model.h"
+#include "support/catch.h"
+
+using namespace stamp;
+
+namespace {
+
+std::unique_ptr<Network> network() { return test::fake_model(std::make_shared<test::FakeCounters>())->build(); }
+
+std::vector<SlotPlan> planned(Network& n, const TrialSpec& t) {
+  std::vector<SlotPlan> plans = plan_slots(n, t.quantization);
+  set_transforms(plans, t.quantization, t.data.context, plain_gemm, {});
+  set_bits(plans, t.quantization.allocation, t.data.context, {});
+  return plans;
+}
+
+}  // namespace
+
+TEST_CASE("linear inputs and caches get their own grids") {
+  const auto n = network();
+  TrialSpec t = test::fake_trial();
+  t.quantization.activations.granularity = "group";
+  t.quantization.activations.group_size = 32;
+  t.quantization.activations.symmetric = true;
+  t.quantization.activations.clip = 0.9;
+  t.quantization.kv_cache.bits = 3;
+  const auto plans = planned(*n, t);
+  REQUIRE(plans.size() == 3);
+  CHECK(plans[0].grid.group == test::fake_width);  // narrower than a group
+  CHECK(plans[1].grid.group == 32);
+  CHECK(plans[1].grid.symmetric);
+  CHECK(plans[1].grid.clip == 0.9);
+  CHECK(plans[2].slot->info().name == "middle.key_cache");
+  CHECK(plans[2].grid.group == test::fake_cache / test::fake_heads);
+  CHECK_FALSE(plans[2].grid.symmetric);
+  CHECK(plans[1].low_bits == 4);
+  CHECK(plans[2].low_bits == 3);
+  CHECK(plans[0].bits.bits[7] == 8);
+  CHECK(plans[0].bits.bits[8] == 4);
+  CHECK(plans[2].bits.bits[8] == 3);
+  CHECK(plans[0].transform == plans[2].transform);  // one object for all
+}
+
+TEST_CASE("sixteen bits take the quantizer away") {
+  const auto n = network();
+  TrialSpec t = test::fake_trial();
+  t.quantization.activations.bits = 16;
+  REQUIRE(planned(*n, t).size() == 1);
+  CHECK(planned(*n, t)[0].slot->info().kind == SlotKind::key_cache);
+  t.quantization.kv_cache.bits = 16;
+  CHECK(planned(*n, t).empty());
+}
+
+TEST_CASE("option B keeps the caches' tokens as they are, with the same bits") {
+  const auto n = network();
+  TrialSpec t = test::fake_trial();
+  t.quantization.kv_cache.transformed = false;
+  t.quantization.kv_cache.granularity = "token";
+  const auto plans = planned(*n, t);
+  CHECK_FALSE(plans[0].transform->is_identity());
+  CHECK(plans[2].transform->is_identity());
+  CHECK(plans[2].transform->tokens() == 64);
+  CHECK(plans[2].grid.group == 0);
+  CHECK(plans[2].bits.bits == plans[0].bits.bits);
+}
+
+TEST_CASE("skipped tokens stay the first rows and count among the high ones") {
+  const auto n = network();
+  TrialSpec t = test::fake_trial();
+  t.quantization.sequence.skip_first = 2;
+  const auto plans = planned(*n, t);
+  const std::vector<double> l = plans[0].transform->matrix();
+  for (std::size_t i = 0; i < 64; ++i)
+    for (std::size_t j = 0; j < 64; ++j)
+      if (i < 2 || j < 2) CHECK(l[i * 64 + j] == (i == j ? 1 : 0));
+  CHECK(std::fabs(l[2 * 64 + 2] - std::pow(2.0, -1.5)) < 1e-6);  // three Haar levels
+  CHECK(plans[0].bits.bits[0] == 8);
+  const SequenceTransformRequest request = transform_request(t.quantization, 64, plain_gemm);
+  CHECK(request.tokens == 62);
+  CHECK(request.high_tokens == 6);
+  t.quantization.allocation = {"uniform", Json::object()};
+  CHECK(transform_request(t.quantization, 64, plain_gemm).high_tokens == 0);
+  t.quantization.sequence.skip_first = 64;
+  CHECK_THROWS_AS(transform_request(t.quantization, 64, plain_gemm), TrialError);
+}
+
+TEST_CASE("quantizers leave with their owner") {
+  const auto n = network();
+  const auto plans = planned(*n, test::fake_trial());
+  const auto workload = test::fake_model(std::make_shared<test::FakeCounters>())->workload(test::fake_trial().data);
+  const auto nll = [&] { return n->run(workload->item(0)).named.at("token_nll").clone(); };
+  const at::Tensor before = nll();
+  {
+    const InstalledQuantizers installed(plans, true);
+    CHECK_FALSE(before.equal(nll()));
+    CHECK(installed.statistics().size() == 3);
+    CHECK(installed.statistics()[0].samples == 1);
+  }
+  CHECK(before.equal(nll()));
+}
+
+TEST_CASE("a pool of transforms stays within its budget and builds no more than it must") {
+  std::map<std::string, int> made;
+  const auto make = [&](const std::string& slot) {
+    ++made[slot];
+    SequenceTransformRequest request;
+    request.tokens = 4;
+    return std::shared_ptr<const SequenceTransform>(make_sequence_transform("dct", request));
+  };
+  const auto roomy = std::make_shared<TransformPool>(make, 10, 30);
+  for (int round = 0; round < 3; ++round)
+    for (const char* slot : {"a", "b", "c"}) roomy->get(slot);
+  CHECK(roomy->builds() == 3);
+  const auto tight = std::make_shared<TransformPool>(make, 10, 25);
+  for (int round = 0; round < 3; ++round)
+    for (const char* slot : {"a", "b", "c"}) tight->get(slot);
+  // a stays; b and c take turns in the other place.
+  CHECK(tight->builds() == 1 + 2 * 3);
+  const auto lent = tight->lend("a", 4);
+  std::vector<float> x{1, 2, 3, 4};
+  transform_forward(*lent, {x.data(), 4, 1, 1});
+  CHECK(x[0] == Approx(5).epsilon(1e-6));
+  CHECK(x[1] == Approx(-2.23044).epsilon(1e-5));
+  transform_inverse(*lent, {x.data(), 4, 1, 1});
+  CHECK(x[3] == Approx(4).epsilon(1e-6));
+}
