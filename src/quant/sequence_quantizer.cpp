@@ -43,6 +43,7 @@ class Floats64 {
 };
 
 constexpr std::int64_t tile_columns = 64;   // 512 KiB for 2048 tokens
+constexpr std::int64_t parallel_floats = 16384;  // less work than this is not worth waking threads
 constexpr std::int64_t block_limit = 256;   // larger blocks leave the cache: column tiles then
 constexpr std::int64_t stream_bytes = 16 << 20;  // outputs beyond this do not survive in the cache anyway
 
@@ -112,7 +113,7 @@ bool can_stream(const Job& job) {
 // L = I: rows are independent, nothing is copied.
 void run_identity(const Job& job) {
   RowSums* sums = row_sums(job);
-#pragma omp parallel for schedule(static) if (job.x.rows * job.x.cols > 16384)
+#pragma omp parallel for schedule(static) if (job.x.rows * job.x.cols > parallel_floats)
   for (std::int64_t i = 0; i < job.x.rows; ++i)
     finish_row(job, i, job.x.row(i), job.x.cols, job.writes() ? job.out.row(i) : nullptr, sums ? sums + i : nullptr);
 }
@@ -127,7 +128,7 @@ void over_blocks(const Job& job, Visit visit) {
   const std::int64_t stride = simd::padded(job.x.cols) + simd::width;
   const auto tile_floats = static_cast<std::size_t>(most * stride);
   float* tiles = job.buffers.tiles.get(tile_floats * static_cast<std::size_t>(threads()));
-#pragma omp parallel if (job.x.rows * job.x.cols > 16384)
+#pragma omp parallel if (job.x.rows * job.x.cols > parallel_floats)
   {
     float* tile = tiles + tile_floats * static_cast<std::size_t>(omp_get_thread_num());
 #pragma omp for schedule(dynamic, 1)
@@ -164,7 +165,7 @@ void run_whole(const Job& job) {
   float* scratch = job.buffers.scratch.get(job.l.scratch_floats(d));
   job.l.forward(t, scratch);
   RowSums* sums = row_sums(job);
-#pragma omp parallel for schedule(static) if (s * d > 16384)
+#pragma omp parallel for schedule(static) if (s * d > parallel_floats)
   for (std::int64_t i = 0; i < s; ++i) finish_row(job, i, t.row(i), d, t.row(i), sums ? sums + i : nullptr);
   if (job.writes()) job.l.inverse(t, scratch);
 }
@@ -205,7 +206,7 @@ void over_tiles(const Job& job, ConstMatrixView from, const std::vector<Tile>& t
   const auto parts = static_cast<std::size_t>(threads());
   float* all = job.buffers.tiles.get(tile_floats * parts);
   float* scratches = job.buffers.scratch.get(scratch_floats * parts);
-#pragma omp parallel
+#pragma omp parallel if (job.x.rows * job.x.cols > parallel_floats)
   {
     const auto me = static_cast<std::size_t>(omp_get_thread_num());
 #pragma omp for schedule(dynamic, 1)

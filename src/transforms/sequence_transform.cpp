@@ -25,7 +25,7 @@ void over_tiles(const SequenceTransform& l, MatrixView x, Step step) {
     return;
   }
   const std::int64_t tiles = (x.cols + tile_columns - 1) / tile_columns;
-#pragma omp parallel
+#pragma omp parallel if (x.rows * x.cols > 16384)
   {
     std::vector<float> scratch(l.scratch_floats(std::min(tile_columns, x.cols)));
 #pragma omp for schedule(dynamic, 1)
