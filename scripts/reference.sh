@@ -10,7 +10,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # Programs that know this list: the modules that a comparison imports, everything else in the folder is a comparison.
-modules=(common strings)
+modules=(common strings gguf_model)
 packages=(torch==2.13.0 numpy scipy PyWavelets "transformers==5.23.*" gguf safetensors sentencepiece)
 llama=llama-cpp-python==0.3.36
 
@@ -45,7 +45,7 @@ fi
 [ "$install_only" = 0 ] || exit 0
 
 [ -f "$build/CMakeCache.txt" ] || configure
-build_targets reference_dump
+build_targets reference_dump model_dump
 if [ ${#names[@]} = 0 ]; then
   for script in "$root"/scripts/reference/*.py; do
     name=$(basename "$script" .py)
