@@ -204,9 +204,9 @@ std::vector<float> rope_frequencies(const DecoderConfig& config, const std::vect
   const auto half = static_cast<std::size_t>(config.head_dim / 2);
   std::vector<float> out(half);
   for (std::size_t i = 0; i < half; ++i) {
-    // The references compute theta^(-2i/hd) in float32; rounding the double result differs by at most one unit.
-    double f = static_cast<float>(
-        std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(config.head_dim)));
+    // Rounded to float32 where transformers rounds: one unit more or less in a frequency turns late positions by 1e-4.
+    const float exponent = 2.0f * static_cast<float>(i) / static_cast<float>(config.head_dim);
+    double f = 1.0f / static_cast<float>(std::pow(config.rope_theta, static_cast<double>(exponent)));
     if (scaling.kind == RopeScaling::Kind::linear) {
       f /= scaling.factor;
     } else if (scaling.kind == RopeScaling::Kind::llama3) {
