@@ -92,6 +92,7 @@ ReadRecords RunStore::read(bool with_slots) const {
   ReadRecords out;
   std::error_code ec;
   if (!fs::exists(records_path(), ec)) return out;
+  if (!fs::is_regular_file(records_path(), ec)) throw StoreError(fmt::format("{}: is not a regular file", records_path().string()));
   std::ifstream in(records_path(), std::ios::binary);
   if (!in) throw StoreError(fmt::format("{}: cannot be read", records_path().string()));
   std::unordered_map<std::string, std::size_t> place;

@@ -1,9 +1,11 @@
 #include "sandbox.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -81,7 +83,10 @@ Sandbox::Sandbox() {
   write("experiment.yaml", experiment_text);
 }
 
-pid_t Sandbox::start(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment) const {
+Ended Sandbox::stamp_limited(const std::vector<std::string>& arguments, std::uint64_t bytes) const { return wait(start(arguments, {}, bytes)); }
+
+pid_t Sandbox::start(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment,
+                     std::uint64_t file_limit) const {
   const std::string program = bin("stamp"), worker = bin("fake-worker"), folder = path().string();
   const pid_t pid = fork();
   REQUIRE(pid >= 0);
@@ -93,6 +98,11 @@ pid_t Sandbox::start(const std::vector<std::string>& arguments, const std::map<s
   const int out = open("stdout.txt", O_WRONLY | O_CREAT | O_TRUNC, 0644), err = open("stderr.txt", O_WRONLY | O_CREAT | O_TRUNC, 0644);
   dup2(out, 1);
   dup2(err, 2);
+  if (file_limit > 0) {
+    std::signal(SIGXFSZ, SIG_IGN);  // inherited: the write fails instead
+    const rlimit limit{file_limit, file_limit};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);

@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -26,8 +27,10 @@ class Sandbox {
 
   // The front program in this folder, with the fake worker; waits for its end.
   Ended stamp(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {}) const;
+  // No file may grow beyond so many bytes: writes fail in the middle, as on a full disk.
+  Ended stamp_limited(const std::vector<std::string>& arguments, std::uint64_t bytes) const;
   // The same without waiting.
-  pid_t start(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {}) const;
+  pid_t start(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {}, std::uint64_t file_limit = 0) const;
   Ended wait(pid_t pid) const;
 
   std::vector<std::string> ids() const;  // of the frozen plan

@@ -53,7 +53,7 @@ TEST_CASE("plan writes nothing and reads like a sentence") {
   CHECK(plan.code == 0);
   // WHT sees 63 rows, which is no power of two: refused with the transform's own reason.
   CHECK(contains(plan.out, "5 trials: 5 new; 1 excluded (\"not in the paper's table\"); 2 refused ("));
-  CHECK(contains(plan.out, "power of two"));
+  CHECK(contains(plan.out, "sequence transform wht: it needs 2^m tokens and gets 63"));
   CHECK(contains(plan.out, "1 model, 1 calibration"));
   CHECK(contains(plan.out, "about "));
   CHECK_FALSE(std::filesystem::exists(box.path() / "runs"));
