@@ -1,5 +1,5 @@
-// stamp-worker: runs the trials of a run folder. Started by `stamp run`, which plans, holds the folder's lock and starts
-// a new one after a crash; can be started by hand.
+// stamp-worker: runs the trials of a run folder. Started by `stamp run`, which plans, holds the folder's lock and
+// starts a new one after a crash; can be started by hand.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -60,7 +60,8 @@ int main_checked(int argc, char** argv) {
   app.require_subcommand(1);
   int threads = 0;
   const auto add_threads = [&](CLI::App* verb) {
-    verb->add_option("--threads", threads, "threads of the numeric kernels (default: $STAMP_THREADS, else all usable cores)")
+    verb->add_option("--threads", threads,
+                     "threads of the numeric kernels (default: $STAMP_THREADS, else all usable cores)")
         ->check(CLI::Range(1, 4096));
   };
   std::string folder, ids;

@@ -27,7 +27,9 @@ class Lent : public SequenceTransform {
 
 TransformPool::TransformPool(Make make, std::uint64_t bytes_each, std::uint64_t budget_bytes)
     : make_(std::move(make)),
-      capacity_(static_cast<std::size_t>(std::max<std::uint64_t>(1, budget_bytes / std::max<std::uint64_t>(1, bytes_each)))) {}
+      capacity_(
+          static_cast<std::size_t>(std::max<std::uint64_t>(1, budget_bytes / std::max<std::uint64_t>(1, bytes_each)))) {
+}
 
 std::shared_ptr<const SequenceTransform> TransformPool::lend(const std::string& slot, std::int64_t tokens) {
   return std::make_shared<Lent>(shared_from_this(), slot, tokens);

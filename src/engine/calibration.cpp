@@ -103,13 +103,15 @@ std::vector<float> eigenbasis(const std::vector<double>& symmetric, std::int64_t
     for (std::int64_t i = 0; i < n; ++i)
       if (std::fabs(v[i * n + column]) > std::fabs(largest)) largest = v[i * n + column];
     const double sign = largest < 0 ? -1 : 1;
-    for (std::int64_t i = 0; i < n; ++i) basis[static_cast<std::size_t>(row * n + i)] = static_cast<float>(sign * v[i * n + column]);
+    for (std::int64_t i = 0; i < n; ++i)
+      basis[static_cast<std::size_t>(row * n + i)] = static_cast<float>(sign * v[i * n + column]);
   }
   return basis;
 }
 
-void measure_bases(Network& network, const Workload& workload, const std::vector<Slot*>& slots, const BasisOptions& options,
-                   const std::function<void(std::size_t, std::vector<float>)>& keep, Monitor& monitor) {
+void measure_bases(Network& network, const Workload& workload, const std::vector<Slot*>& slots,
+                   const BasisOptions& options, const std::function<void(std::size_t, std::vector<float>)>& keep,
+                   Monitor& monitor) {
   const std::int64_t n = workload.tokens_per_item() - options.skip;
   const std::uint64_t bytes = static_cast<std::uint64_t>(n) * static_cast<std::uint64_t>(n) * sizeof(float);
   const std::size_t at_once = std::max<std::size_t>(1, options.budget_bytes / bytes);
@@ -121,14 +123,16 @@ void measure_bases(Network& network, const Workload& workload, const std::vector
     observe_items(
         network, workload, part,
         [&](std::size_t i, ConstMatrixView x) {
-          const at::Tensor rows = at::from_blob(const_cast<float*>(x.row(options.skip)), {n, x.cols}, {x.stride, 1}, at::kFloat);
+          const at::Tensor rows =
+              at::from_blob(const_cast<float*>(x.row(options.skip)), {n, x.cols}, {x.stride, 1}, at::kFloat);
           sums[i].addmm_(rows, rows.t());
         },
         monitor);
     for (std::size_t i = 0; i < part.size(); ++i) {
       const float* s = sums[i].const_data_ptr<float>();
       std::vector<double> mean(static_cast<std::size_t>(n * n));
-      for (std::size_t j = 0; j < mean.size(); ++j) mean[j] = static_cast<double>(s[j]) / static_cast<double>(workload.count());
+      for (std::size_t j = 0; j < mean.size(); ++j)
+        mean[j] = static_cast<double>(s[j]) / static_cast<double>(workload.count());
       sums[i].reset();
       keep(first + i, eigenbasis(mean, n));
     }

@@ -31,7 +31,8 @@ struct BasisOptions {
   std::int64_t skip = 0;
   std::uint64_t budget_bytes = std::uint64_t{512} << 20;
 };
-void measure_bases(Network& network, const Workload& workload, const std::vector<Slot*>& slots, const BasisOptions& options,
+void measure_bases(Network& network, const Workload& workload, const std::vector<Slot*>& slots,
+                   const BasisOptions& options,
                    const std::function<void(std::size_t slot, std::vector<float> basis)>& keep, Monitor& monitor);
 
 // Eigenvectors of a symmetric n x n matrix (row-major) as rows, largest eigenvalue first; the largest entry of each is

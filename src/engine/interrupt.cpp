@@ -33,14 +33,16 @@ void handle(int) {
 
 void end_on_interrupt(const std::string& mark) {
   std::strncpy(mark_path, mark.c_str(), sizeof mark_path - 1);
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = handle;
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }
 
-UninterruptedWrite::UninterruptedWrite() { writing = true; }
+UninterruptedWrite::UninterruptedWrite() {
+  writing = true;
+}
 
 UninterruptedWrite::~UninterruptedWrite() {
   writing = false;

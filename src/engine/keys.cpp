@@ -15,7 +15,9 @@ constexpr int channel_maxima_version = 1;
 constexpr int basis_version = 1;
 constexpr int row_energies_version = 1;
 
-Json machine(const KeyContext& context) { return {{"threads", context.threads}, {"arithmetic", context.arithmetic}}; }
+Json machine(const KeyContext& context) {
+  return {{"threads", context.threads}, {"arithmetic", context.arithmetic}};
+}
 
 }  // namespace
 
@@ -31,13 +33,18 @@ CalibrationSpec calibration_of(const TrialSpec& spec) {
 }
 
 Json reference_key(const KeyContext& context, const Json& data, const std::vector<std::string>& metrics) {
-  return {{"version", reference_version}, {"model", context.model.value("digest", Json())}, {"data", data},
-          {"metrics", metrics}, {"machine", machine(context)}};
+  return {{"version", reference_version},
+          {"model", context.model.value("digest", Json())},
+          {"data", data},
+          {"metrics", metrics},
+          {"machine", machine(context)}};
 }
 
 Json channel_maxima_key(const KeyContext& context) {
-  return {{"version", channel_maxima_version}, {"model", context.model.value("digest", Json())},
-          {"calibration", context.calibration}, {"machine", machine(context)}};
+  return {{"version", channel_maxima_version},
+          {"model", context.model.value("digest", Json())},
+          {"calibration", context.calibration},
+          {"machine", machine(context)}};
 }
 
 Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated) {
@@ -62,20 +69,27 @@ Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibra
 }
 
 Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot) {
-  return {{"version", basis_version}, {"prepared", prepared}, {"calibration", context.calibration}, {"skip_first", skip},
-          {"slot", slot}, {"machine", machine(context)}};
+  return {{"version", basis_version}, {"prepared", prepared}, {"calibration", context.calibration},
+          {"skip_first", skip},       {"slot", slot},         {"machine", machine(context)}};
 }
 
 Json row_energies_key(const KeyContext& context, const Json& prepared, const TrialSpec& spec, std::int64_t tokens) {
   const QuantizationSpec& q = spec.quantization;
-  Json key = {{"version", row_energies_version}, {"prepared", prepared}, {"calibration", context.calibration},
+  Json key = {{"version", row_energies_version},
+              {"prepared", prepared},
+              {"calibration", context.calibration},
               {"machine", machine(context)}};
-  key["transform"] = {{"name", q.sequence.transform}, {"options", q.sequence.options}, {"skip_first", q.sequence.skip_first},
-                      {"tokens", tokens}, {"high_tokens", high_tokens_of(q.allocation, tokens)}};
+  key["transform"] = {{"name", q.sequence.transform},
+                      {"options", q.sequence.options},
+                      {"skip_first", q.sequence.skip_first},
+                      {"tokens", tokens},
+                      {"high_tokens", high_tokens_of(q.allocation, tokens)}};
   // Which slots are measured, and in groups of what width.
-  key["activations"] = {{"quantized", q.activations.bits < 16}, {"granularity", q.activations.granularity},
+  key["activations"] = {{"quantized", q.activations.bits < 16},
+                        {"granularity", q.activations.granularity},
                         {"group_size", q.activations.group_size}};
-  key["kv_cache"] = {{"quantized", q.kv_cache.bits < 16}, {"granularity", q.kv_cache.granularity},
+  key["kv_cache"] = {{"quantized", q.kv_cache.bits < 16},
+                     {"granularity", q.kv_cache.granularity},
                      {"transformed", q.kv_cache.transformed}};
   return key;
 }

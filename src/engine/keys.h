@@ -10,11 +10,12 @@ namespace stamp {
 std::uint64_t method_seed(const TrialSpec& spec);
 CalibrationSpec calibration_of(const TrialSpec& spec);  // with the repeat's seed
 
-// Identity of the files and the machine's arithmetic: `model` and `items` are the descriptions of a Model and a Workload.
+// Identity of the files and the machine's arithmetic: `model` and `items` are the descriptions of a Model and a
+// Workload.
 struct KeyContext {
   Json model;
-  Json calibration;  // null when no calibration text is needed
-  int threads = 1;   // sums depend on the number of threads in their last digits
+  Json calibration;        // null when no calibration text is needed
+  int threads = 1;         // sums depend on the number of threads in their last digits
   std::string arithmetic;  // LibTorch version and CPU capability
 };
 

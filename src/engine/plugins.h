@@ -45,7 +45,8 @@ const EnginePlugin<Make>& find_plugin(const std::vector<EnginePlugin<Make>>& lis
     if (p.info.name == name) return p;
     names.push_back(p.info.name);
   }
-  throw TrialError("unsupported", "unknown " + kind + " \"" + name + "\"; known: " + join(names, ", ") + did_you_mean(name, names));
+  throw TrialError("unsupported",
+                   "unknown " + kind + " \"" + name + "\"; known: " + join(names, ", ") + did_you_mean(name, names));
 }
 
 }  // namespace stamp

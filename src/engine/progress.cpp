@@ -10,13 +10,17 @@ namespace stamp {
 
 namespace {
 
-double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds(std::chrono::steady_clock::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 
 constexpr std::size_t terminal_width = 79;
 
 }  // namespace
 
-std::string SweepProgress::head() const { return fmt::format("[{}/{}] {}", number_, trials_, label_); }
+std::string SweepProgress::head() const {
+  return fmt::format("[{}/{}] {}", number_, trials_, label_);
+}
 
 void SweepProgress::show(const std::string& text) {
   if (terminal_) {
@@ -52,8 +56,9 @@ void SweepProgress::end(const std::string& outcome) {
   finished_s_ += took;
   ++finished_;
   std::string text = fmt::format("{}: {} ({})", head(), outcome, duration_text(took));
-  if (number_ < trials_) text += fmt::format(", about {} left", duration_text(finished_s_ / static_cast<double>(finished_) *
-                                                                               static_cast<double>(trials_ - number_)));
+  if (number_ < trials_)
+    text += fmt::format(", about {} left", duration_text(finished_s_ / static_cast<double>(finished_) *
+                                                         static_cast<double>(trials_ - number_)));
   line(text);
 }
 

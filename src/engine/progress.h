@@ -11,10 +11,10 @@ namespace stamp {
 class SweepProgress : public Progress {
  public:
   SweepProgress(std::FILE* out, bool terminal, std::size_t trials) : out_(out), terminal_(terminal), trials_(trials) {}
-  void begin(const std::string& label);       // the next trial
+  void begin(const std::string& label);  // the next trial
   void at(const std::string& phase, std::int64_t done, std::int64_t total) override;
-  void end(const std::string& outcome);       // "perplexity 69.45", "failed: ..."
-  void line(const std::string& text);         // a line of its own that stays
+  void end(const std::string& outcome);  // "perplexity 69.45", "failed: ..."
+  void line(const std::string& text);    // a line of its own that stays
   // Seconds until the sweep ends, from the mean of the finished trials; negative while none has.
   double remaining_s() const;
 

@@ -32,14 +32,15 @@ std::vector<SlotResult> slot_results(const std::vector<SlotPlan>& plans, const s
 void add_caveats(const Record& record, const std::vector<SlotPlan>& plans, Monitor& monitor) {
   for (const SlotResult& s : record.slots)
     if (s.theorem.empty() && s.sums.worst_ratio > 1)
-      monitor.warn(fmt::format("slot {}: the error is {:.4g} times the bound of Theorem 1, whose conditions hold", s.name,
-                               s.sums.worst_ratio));
+      monitor.warn(fmt::format("slot {}: the error is {:.4g} times the bound of Theorem 1, whose conditions hold",
+                               s.name, s.sums.worst_ratio));
   if (plans.empty()) return;
   const SlotPlan& first = plans.front();
   if (!first.bits.dynamic && !first.bits.bits.empty() &&
       std::all_of(first.bits.bits.begin(), first.bits.bits.end(), [&](float b) { return b == first.bits.high_bits; }) &&
       first.bits.high_tokens >= static_cast<std::int64_t>(first.bits.bits.size()))
-    monitor.warn(fmt::format("every token is at {} bits: the sequence is not longer than high_tokens", first.bits.high_bits));
+    monitor.warn(
+        fmt::format("every token is at {} bits: the sequence is not longer than high_tokens", first.bits.high_bits));
 }
 
 void run_phases(Session& session, const TrialRequest& request, Record& record, Monitor& monitor) {
@@ -60,7 +61,8 @@ void run_phases(Session& session, const TrialRequest& request, Record& record, M
   record.averages = average_bits(network, plans, spec.quantization.weights);
 
   const auto evaluators = session.evaluators(spec.evaluate);
-  const bool statistics = std::any_of(evaluators.begin(), evaluators.end(), [](const auto& e) { return e->needs_slot_statistics(); });
+  const bool statistics =
+      std::any_of(evaluators.begin(), evaluators.end(), [](const auto& e) { return e->needs_slot_statistics(); });
   const InstalledQuantizers installed(plans, statistics);
   {
     const auto phase = monitor.phase("run");
@@ -109,8 +111,13 @@ Json bound_summary(const std::vector<SlotResult>& slots) {
     b4 += s.sums.b4;
     if (s.sums.worst_ratio > worst->sums.worst_ratio) worst = &s;
   }
-  return {{"worst_ratio", json_number(worst->sums.worst_ratio)}, {"worst_slot", worst->name}, {"error", json_number(error)},
-          {"b1", json_number(b1)}, {"b2", json_number(b2)}, {"b3", json_number(b3)}, {"b4", json_number(b4)}};
+  return {{"worst_ratio", json_number(worst->sums.worst_ratio)},
+          {"worst_slot", worst->name},
+          {"error", json_number(error)},
+          {"b1", json_number(b1)},
+          {"b2", json_number(b2)},
+          {"b3", json_number(b3)},
+          {"b4", json_number(b4)}};
 }
 
 Json average_bits(Network& network, const std::vector<SlotPlan>& plans, const WeightSpec& weights) {

@@ -18,7 +18,9 @@ namespace stamp {
 namespace {
 
 // "Intel(R) oneAPI Math Kernel Library Version 2024.2-Product ..." in several lines: the first says it.
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
 
 int usable_cores() {
   cpu_set_t set;
@@ -55,7 +57,9 @@ Json library_provenance() {
   return j;
 }
 
-std::string arithmetic_name() { return std::string("libtorch " TORCH_VERSION " ") + at::get_cpu_capability(); }
+std::string arithmetic_name() {
+  return std::string("libtorch " TORCH_VERSION " ") + at::get_cpu_capability();
+}
 
 std::uint64_t peak_memory_bytes() {
   std::ifstream in("/proc/self/status");

@@ -24,7 +24,8 @@ std::vector<float> gaussian(std::int64_t n, const char* purpose) {
   return values;
 }
 
-SelfTestResult compare(const std::string& name, const std::vector<double>& got, const std::vector<double>& expected, double tolerance) {
+SelfTestResult compare(const std::string& name, const std::vector<double>& got, const std::vector<double>& expected,
+                       double tolerance) {
   double worst = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) worst = std::max(worst, std::fabs(got[i] - expected[i]));
   return {name, worst <= tolerance, fmt::format("largest difference {:.2g}, allowed {:.2g}", worst, tolerance)};
@@ -82,7 +83,8 @@ SelfTestResult product() {
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t k = 0; k < n; ++k)
       for (std::int64_t j = 0; j < n; ++j)
-        expected[static_cast<std::size_t>(i * n + j)] += static_cast<double>(a[static_cast<std::size_t>(i * n + k)]) * static_cast<double>(b[static_cast<std::size_t>(k * n + j)]);
+        expected[static_cast<std::size_t>(i * n + j)] += static_cast<double>(a[static_cast<std::size_t>(i * n + k)]) *
+                                                         static_cast<double>(b[static_cast<std::size_t>(k * n + j)]);
   const float* values = c.const_data_ptr<float>();
   for (std::size_t i = 0; i < got.size(); ++i) got[i] = static_cast<double>(values[i]);
   // 256 products of order 1 in float32; bfloat16 or TF32 units would miss this by a factor of ten and more.

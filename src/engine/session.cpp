@@ -31,7 +31,9 @@ std::string metrics_text(const std::vector<Metric>& metrics) {
   return to_json(record).dump();
 }
 
-std::vector<Metric> metrics_from(const std::string& text) { return record_from_json(Json::parse(text)).metrics; }
+std::vector<Metric> metrics_from(const std::string& text) {
+  return record_from_json(Json::parse(text)).metrics;
+}
 
 }  // namespace
 
@@ -51,8 +53,9 @@ const MethodPlugin& Session::method(const TrialSpec& spec) const {
 
 bool Session::needs_calibration(const TrialSpec& spec) const {
   const QuantizationSpec& q = spec.quantization;
-  const bool weights = q.weights.bits < 16 &&
-                       find_plugin(options_.plugins.weight_quantizers, q.weights.quantizer, "weight quantizer").info.needs_calibration;
+  const bool weights =
+      q.weights.bits < 16 &&
+      find_plugin(options_.plugins.weight_quantizers, q.weights.quantizer, "weight quantizer").info.needs_calibration;
   return method(spec).info.needs_calibration || weights || transform_info(q.sequence.transform).needs_calibration ||
          needs_row_energies(q.allocation);
 }
@@ -91,7 +94,8 @@ void Session::open(const TrialSpec& spec, Monitor& monitor) {
   calibration_ = nullptr;
   if (needs_calibration(spec)) {
     const CalibrationSpec c = calibration_of(spec);
-    calibration_ = &workload({"calibration", c.text, c.context, c.samples, c.select, c.seed}, [&] { return model_->workload(c); });
+    calibration_ =
+        &workload({"calibration", c.text, c.context, c.samples, c.select, c.seed}, [&] { return model_->workload(c); });
   }
 }
 
@@ -99,7 +103,8 @@ std::vector<std::unique_ptr<Evaluator>> Session::evaluators(const std::vector<st
   EvaluatorContext context;
   context.protocol = data_->protocol();
   std::vector<std::unique_ptr<Evaluator>> list;
-  for (const std::string& name : names) list.push_back(find_plugin(options_.plugins.metrics, name, "metric").make(context));
+  for (const std::string& name : names)
+    list.push_back(find_plugin(options_.plugins.metrics, name, "metric").make(context));
   return list;
 }
 
@@ -151,7 +156,8 @@ std::vector<Metric> Session::reference(const TrialSpec& spec, Monitor& monitor) 
   return metrics;
 }
 
-// One entry for all slots: JSON of the lengths would repeat the network's list, so names and values stand in one object.
+// One entry for all slots: JSON of the lengths would repeat the network's list, so names and values stand in one
+// object.
 ChannelMaxima Session::channel_maxima(Monitor& monitor) {
   const auto phase = monitor.phase("calibrate");
   const Json key = channel_maxima_key(key_context());
@@ -168,7 +174,8 @@ ChannelMaxima Session::channel_maxima(Monitor& monitor) {
 Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
   const QuantizationSpec& q = spec.quantization;
   const MethodPlugin& plugin = method(spec);
-  const WeightQuantizerPlugin& weights = find_plugin(options_.plugins.weight_quantizers, q.weights.quantizer, "weight quantizer");
+  const WeightQuantizerPlugin& weights =
+      find_plugin(options_.plugins.weight_quantizers, q.weights.quantizer, "weight quantizer");
   const bool calibrated = plugin.info.needs_calibration || (q.weights.bits < 16 && weights.info.needs_calibration);
   const Json key = prepared_key(key_context(), spec, calibrated);
   if (live_.key == key) {
@@ -257,7 +264,8 @@ CalibratedTransform Session::calibrated_transform(const TrialSpec& spec, Monitor
         r.basis = held->second;
       } else {
         const auto cached = cache_.load("basis", key_of(slot), [](const std::string&) {});
-        if (!cached) throw TrialError("calibration", "the cached basis of slot " + slot + " has gone while the trial ran");
+        if (!cached)
+          throw TrialError("calibration", "the cached basis of slot " + slot + " has gone while the trial ran");
         r.basis = std::make_shared<const std::vector<float>>(values_of<float>(*cached));
       }
       return std::shared_ptr<const SequenceTransform>(with_skipped(skip, make_sequence_transform(name, r)));
@@ -269,14 +277,16 @@ CalibratedTransform Session::calibrated_transform(const TrialSpec& spec, Monitor
   return [pool = pool_, tokens](const SlotInfo& slot) { return pool->lend(slot.name, tokens); };
 }
 
-std::vector<RowEnergies> Session::row_energies(const TrialSpec& spec, const std::vector<SlotPlan>& plans, Monitor& monitor) {
+std::vector<RowEnergies> Session::row_energies(const TrialSpec& spec, const std::vector<SlotPlan>& plans,
+                                               Monitor& monitor) {
   if (!needs_row_energies(spec.quantization.allocation) || plans.empty()) return {};
   const auto phase = monitor.phase("calibrate");
   const std::int64_t tokens = data_->tokens_per_item();
   if (calibration_->tokens_per_item() != tokens)
-    throw TrialError("unsupported", fmt::format("allocation {} is calibrated on items of the trial's length: "
-                                                "calibration.context is {}, data.context {}",
-                                                spec.quantization.allocation.kind, calibration_->tokens_per_item(), tokens));
+    throw TrialError("unsupported",
+                     fmt::format("allocation {} is calibrated on items of the trial's length: "
+                                 "calibration.context is {}, data.context {}",
+                                 spec.quantization.allocation.kind, calibration_->tokens_per_item(), tokens));
   const auto n = static_cast<std::size_t>(tokens);
   const Json key = row_energies_key(key_context(), live_.key, spec, tokens);
   if (const auto cached = cache_.load("row_energies", key, warn_into(monitor))) {

@@ -28,7 +28,7 @@ struct SessionOptions {
   fs::path cache_folder;  // empty: nothing is kept between runs
   Gemm gemm = plain_gemm;
   int threads = 1;
-  std::string arithmetic;  // see KeyContext
+  std::string arithmetic;                                       // see KeyContext
   std::uint64_t basis_budget_bytes = std::uint64_t{512} << 20;  // of KLT sums while measuring, of bases while running
 };
 

@@ -25,7 +25,8 @@ std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec)
       plan.low_bits = spec.activations.bits;
       plan.grid.symmetric = spec.activations.symmetric;
       plan.grid.clip = spec.activations.clip;
-      plan.grid.group = spec.activations.granularity == "group" ? std::min(spec.activations.group_size, info.features) : 0;
+      plan.grid.group =
+          spec.activations.granularity == "group" ? std::min(spec.activations.group_size, info.features) : 0;
     } else {
       plan.low_bits = spec.kv_cache.bits;
       plan.grid.symmetric = spec.kv_cache.symmetric;
@@ -51,8 +52,9 @@ bool needs_row_energies(const AllocationSpec& allocation) {
 SequenceTransformRequest transform_request(const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm) {
   const std::int64_t skip = spec.sequence.skip_first;
   if (tokens <= skip)
-    throw TrialError("unsupported", fmt::format("skip_first is {} and a sequence has {} tokens: nothing is left to transform",
-                                                skip, tokens));
+    throw TrialError(
+        "unsupported",
+        fmt::format("skip_first is {} and a sequence has {} tokens: nothing is left to transform", skip, tokens));
   SequenceTransformRequest request;
   request.tokens = tokens - skip;
   // At least one, because 0 means "no high tokens are known" to the transforms.
@@ -83,8 +85,8 @@ void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, 
       plan.transform = calibrated(plan.slot->info());
     } else {
       if (!shared)
-        shared = with_skipped(spec.sequence.skip_first, make_sequence_transform(spec.sequence.transform,
-                                                                                transform_request(spec, tokens, gemm)));
+        shared = with_skipped(spec.sequence.skip_first,
+                              make_sequence_transform(spec.sequence.transform, transform_request(spec, tokens, gemm)));
       plan.transform = shared;
     }
   }

@@ -16,7 +16,9 @@ Plugins standard_plugins() {
   for_each_metric([&]<class T>() {
     plugins.metrics.push_back({T::info(), [](const EvaluatorContext& context) { return T::make(context); }});
   });
-  for_each_weight_quantizer([&]<class T>() { plugins.weight_quantizers.push_back({T::info(), [] { return T::make(); }}); });
+  for_each_weight_quantizer([&]<class T>() {
+    plugins.weight_quantizers.push_back({T::info(), [] { return T::make(); }});
+  });
   return plugins;
 }
 

@@ -12,7 +12,7 @@ namespace stamp {
 class Network;
 
 struct WeightContext {
-  WeightSpec spec;  // bits < 16
+  WeightSpec spec;                                                  // bits < 16
   std::function<void(std::int64_t done, std::int64_t total)> step;  // layers, for progress; may be empty
   std::function<void(const std::string&)> warn;
 };

@@ -29,6 +29,8 @@ class Rounding : public WeightQuantizer {
 
 }  // namespace
 
-std::unique_ptr<WeightQuantizer> WeightRtn::make() { return std::make_unique<Rounding>(); }
+std::unique_ptr<WeightQuantizer> WeightRtn::make() {
+  return std::make_unique<Rounding>();
+}
 
 }  // namespace stamp

@@ -37,7 +37,8 @@ Record run_one(const FrozenTrial& trial, const Schema& schema, Session& session,
 
 void log_outcome(const Record& record, Log& log) {
   for (const Metric& m : record.metrics)
-    log.info(fmt::format("{} = {}{}{} over {} {}", m.name, number_text(m.value), m.unit.empty() ? "" : " ", m.unit, m.n, m.over));
+    log.info(fmt::format("{} = {}{}{} over {} {}", m.name, number_text(m.value), m.unit.empty() ? "" : " ", m.unit, m.n,
+                         m.over));
   for (const auto& [phase, s] : record.timing_s) log.info(fmt::format("time {}: {}", phase, duration_text(s)));
   log.info(fmt::format("peak memory {}; {}", bytes_text(record.peak_memory_bytes), record.status));
 }
@@ -56,7 +57,12 @@ std::vector<std::string> read_ids(const fs::path& file) {
 std::string label_of(const FrozenTrial& trial) {
   std::vector<std::string> parts;
   if (!trial.labels.empty())
-    for (const auto& [path, value] : trial.labels.front().items()) parts.push_back(value.is_string() ? value.get<std::string>() : value.dump());
+    for (const auto& [path, value] : trial.labels.front().items()) {
+      // Names speak for themselves; a number or a flag needs its key: "quarot, haar, weights.bits 16".
+      const std::vector<std::string> keys = split(path, '.');
+      const std::string key = keys.size() > 2 ? keys[keys.size() - 2] + "." + keys.back() : keys.back();
+      parts.push_back(value.is_string() ? value.get<std::string>() : key + " " + value.dump());
+    }
   return parts.empty() ? trial.id : join(parts, ", ");
 }
 
@@ -65,7 +71,8 @@ std::string outcome_of(const Record& record) {
   if (record.metrics.empty()) return "done";
   const Metric& first = record.metrics.front();
   std::string text = fmt::format("{} {:.6g}{}{}", first.name, first.value, first.unit.empty() ? "" : " ", first.unit);
-  if (const Metric* fp = find_metric(record, first.name + "_fp")) text += fmt::format(" (full precision {:.6g})", fp->value);
+  if (const Metric* fp = find_metric(record, first.name + "_fp"))
+    text += fmt::format(" (full precision {:.6g})", fp->value);
   return text;
 }
 

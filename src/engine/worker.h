@@ -26,7 +26,7 @@ ExitCode run_trials(const WorkerOptions& options, const FrozenPlan& plan, const 
 
 // One id per line; blank lines are skipped. DataError.
 std::vector<std::string> read_ids(const fs::path& file);
-std::string label_of(const FrozenTrial& trial);                 // "quarot, haar": the values of its axes
-std::string outcome_of(const Record& record);                   // "perplexity 69.45 (fp 24.15)" or "failed: ..."
+std::string label_of(const FrozenTrial& trial);  // "quarot, haar, weights.bits 16": its place in the sweep
+std::string outcome_of(const Record& record);    // "perplexity 69.45 (fp 24.15)" or "failed: ..."
 
 }  // namespace stamp

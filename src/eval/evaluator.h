@@ -15,7 +15,7 @@ struct Metric;
 struct SlotResult;
 
 struct EvaluatorContext {
-  std::string protocol;      // of the workload
+  std::string protocol;           // of the workload
   std::string items = "windows";  // what one work item is called
 };
 

@@ -40,12 +40,14 @@ class SlotErrorEvaluator : public Evaluator {
     }
     std::vector<Metric> metrics;
     // Without any error a ratio in dB is infinite: then the metric is absent, not a stand-in number.
-    if (error > 0 && signal > 0) metrics.push_back(metric("slot_sqnr", 10 * std::log10(signal / error), "dB", measured, false));
-    if (finite > 0) metrics.push_back(metric("slot_sqnr_mean", decibels / static_cast<double>(finite), "dB", finite, false));
+    if (error > 0 && signal > 0)
+      metrics.push_back(metric("slot_sqnr", 10 * std::log10(signal / error), "dB", measured, false));
+    if (finite > 0)
+      metrics.push_back(metric("slot_sqnr_mean", decibels / static_cast<double>(finite), "dB", finite, false));
     if (measured > 0) metrics.push_back(metric("slot_error_ratio_worst", worst, "", measured, true));
     if (bounded > 0)
-      metrics.push_back(metric("slot_bound_violations", static_cast<double>(violating) / static_cast<double>(bounded), "",
-                               bounded, true));
+      metrics.push_back(metric("slot_bound_violations", static_cast<double>(violating) / static_cast<double>(bounded),
+                               "", bounded, true));
     return metrics;
   }
 

@@ -9,10 +9,10 @@
 #include <new>
 
 #include "base/seed.h"
+#include "engine/weight_quantizers.h"
 #include "eval/register.h"
 #include "methods/method.h"
 #include "methods/rtn.h"
-#include "engine/weight_quantizers.h"
 
 namespace stamp::test {
 
@@ -97,7 +97,11 @@ class FakeWorkload : public Workload {
     return item;
   }
   Json description() const override {
-    return {{"name", name_}, {"items", count_}, {"tokens", tokens_}, {"seed", seed_}, {"digest", "digest of " + name_},
+    return {{"name", name_},
+            {"items", count_},
+            {"tokens", tokens_},
+            {"seed", seed_},
+            {"digest", "digest of " + name_},
             {"path", "/somewhere/" + name_}};
   }
   std::string protocol() const override { return name_ + " " + std::to_string(tokens_); }
@@ -110,10 +114,13 @@ class FakeWorkload : public Workload {
 
 class FakeModel : public Model {
  public:
-  FakeModel(std::shared_ptr<FakeCounters> counters, FakeOptions options) : counters_(std::move(counters)), options_(std::move(options)) {
+  FakeModel(std::shared_ptr<FakeCounters> counters, FakeOptions options)
+      : counters_(std::move(counters)), options_(std::move(options)) {
     ++counters_->opened;
   }
-  Json description() const override { return {{"name", "fake"}, {"digest", options_.digest}, {"parameters", 2304}, {"path", "/somewhere/fake"}}; }
+  Json description() const override {
+    return {{"name", "fake"}, {"digest", options_.digest}, {"parameters", 2304}, {"path", "/somewhere/fake"}};
+  }
   std::unique_ptr<Network> build() const override {
     ++counters_->built;
     return std::make_unique<FakeNetwork>(counters_, options_);
@@ -146,7 +153,8 @@ class HalveMethod : public Method {
     const std::vector<float> maxima = context.channel_maxima(site->info().name);
     float* w = site->weights()[0].weight.mutable_data_ptr<float>();
     for (std::int64_t m = 0; m < fake_hidden; ++m)
-      for (std::int64_t j = 0; j < fake_width; ++j) w[m * fake_width + j] *= maxima[static_cast<std::size_t>(j)] > 5 ? 0.5f : 1.0f;
+      for (std::int64_t j = 0; j < fake_width; ++j)
+        w[m * fake_width + j] *= maxima[static_cast<std::size_t>(j)] > 5 ? 0.5f : 1.0f;
     context.warn("halved");
   }
 };
@@ -168,13 +176,17 @@ SessionOptions fake_session(std::shared_ptr<FakeCounters> counters, const fs::pa
   for_each_metric([&]<class T>() {
     s.plugins.metrics.push_back({T::info(), [](const EvaluatorContext& context) { return T::make(context); }});
   });
-  for_each_weight_quantizer([&]<class T>() { s.plugins.weight_quantizers.push_back({T::info(), [] { return T::make(); }}); });
+  for_each_weight_quantizer([&]<class T>() {
+    s.plugins.weight_quantizers.push_back({T::info(), [] { return T::make(); }});
+  });
   s.cache_folder = cache;
   s.gemm = torch_gemm;
   return s;
 }
 
-Json haar_options(int levels) { return {{"levels", levels}}; }
+Json haar_options(int levels) {
+  return {{"levels", levels}};
+}
 
 TrialSpec fake_trial() {
   TrialSpec t;

@@ -25,7 +25,8 @@ std::unique_ptr<Model> fake_model(std::shared_ptr<FakeCounters> counters, const 
 
 // A session on the fake model, with the registered methods and metrics and one more method, "halve", which scales the
 // input of the first site by its channel maxima and needs calibration.
-SessionOptions fake_session(std::shared_ptr<FakeCounters> counters, const fs::path& cache, const FakeOptions& options = {});
+SessionOptions fake_session(std::shared_ptr<FakeCounters> counters, const fs::path& cache,
+                            const FakeOptions& options = {});
 
 // W4A4KV4, 64 tokens, 2 items, first 8 tokens at 8 bits, Haar with 3 levels behind one skipped token.
 TrialSpec fake_trial();

@@ -39,7 +39,8 @@ TEST_CASE("channel maxima are the largest absolute values over all tokens and it
   REQUIRE(maxima.size() == 2);  // linear sites only
   std::vector<float> expected(test::fake_width, 0.0f);
   for (const auto& x : b.inputs())
-    for (std::size_t i = 0; i < x.size(); ++i) expected[i % test::fake_width] = std::max(expected[i % test::fake_width], std::fabs(x[i]));
+    for (std::size_t i = 0; i < x.size(); ++i)
+      expected[i % test::fake_width] = std::max(expected[i % test::fake_width], std::fabs(x[i]));
   CHECK(maxima.at("first.input") == expected);
   CHECK(maxima.at("second.input").size() == test::fake_hidden);
 }
@@ -82,7 +83,8 @@ TEST_CASE("calibration on items of another length is refused in words") {
 }
 
 TEST_CASE("eigenbasis of a matrix whose eigenvectors are known") {
-  // Rotation by 30 degrees of diag(1, 9): the larger eigenvalue belongs to (-sin, cos), whose largest entry is made positive.
+  // Rotation by 30 degrees of diag(1, 9): the larger eigenvalue belongs to (-sin, cos), whose largest entry is made
+  // positive.
   const double c = std::sqrt(3.0) / 2, s = 0.5;
   const auto basis = eigenbasis({c * c + 9 * s * s, c * s - 9 * c * s, c * s - 9 * c * s, s * s + 9 * c * c}, 2);
   CHECK(basis[0] == Approx(-s).epsilon(1e-6));
@@ -99,7 +101,9 @@ TEST_CASE("bases are orthonormal, diagonalise the correlation, and do not depend
   const auto measure = [&](std::uint64_t budget) {
     options.budget_bytes = budget;
     std::vector<std::vector<float>> kept(slots.size());
-    measure_bases(*b.network, *b.items, slots, options, [&](std::size_t i, std::vector<float> v) { kept[i] = std::move(v); }, b.monitor);
+    measure_bases(
+        *b.network, *b.items, slots, options, [&](std::size_t i, std::vector<float> v) { kept[i] = std::move(v); },
+        b.monitor);
     return kept;
   };
   const auto one_pass = measure(1 << 20);
@@ -111,7 +115,8 @@ TEST_CASE("bases are orthonormal, diagonalise the correlation, and do not depend
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t j = 0; j < n; ++j)
         for (std::size_t k = 0; k < test::fake_width; ++k)
-          s[i * n + j] += static_cast<double>(x[(i + 1) * test::fake_width + k]) * static_cast<double>(x[(j + 1) * test::fake_width + k]) / 3;
+          s[i * n + j] += static_cast<double>(x[(i + 1) * test::fake_width + k]) *
+                          static_cast<double>(x[(j + 1) * test::fake_width + k]) / 3;
   const auto& u = one_pass[0];
   double trace = 0;
   for (std::size_t i = 0; i < n; ++i) trace += s[i * n + i];
@@ -121,7 +126,8 @@ TEST_CASE("bases are orthonormal, diagonalise the correlation, and do not depend
       double dot = 0, form = 0;
       for (std::size_t k = 0; k < n; ++k) {
         dot += static_cast<double>(u[i * n + k]) * static_cast<double>(u[j * n + k]);
-        for (std::size_t m = 0; m < n; ++m) form += static_cast<double>(u[i * n + k]) * s[k * n + m] * static_cast<double>(u[j * n + m]);
+        for (std::size_t m = 0; m < n; ++m)
+          form += static_cast<double>(u[i * n + k]) * s[k * n + m] * static_cast<double>(u[j * n + m]);
       }
       // float32 sums of 63 products; the form is compared with the whole energy.
       if (std::fabs(dot - (i == j ? 1 : 0)) > 1e-5) FAIL("rows " << i << " and " << j << ": " << dot);
@@ -138,10 +144,13 @@ TEST_CASE("observers leave after a pass, also after a failure") {
   Bench b;
   const auto slots = all_slots(*b.network);
   int seen = 0;
-  observe_items(*b.network, *b.items, slots, [&](std::size_t, ConstMatrixView) { ++seen; }, b.monitor);
+  observe_items(
+      *b.network, *b.items, slots, [&](std::size_t, ConstMatrixView) { ++seen; }, b.monitor);
   CHECK(seen == 9);
-  CHECK_THROWS_AS(observe_items(*b.network, *b.items, slots, [&](std::size_t, ConstMatrixView) { throw TrialError("x", "y"); }, b.monitor),
-                  TrialError);
+  CHECK_THROWS_AS(
+      observe_items(
+          *b.network, *b.items, slots, [&](std::size_t, ConstMatrixView) { throw TrialError("x", "y"); }, b.monitor),
+      TrialError);
   b.network->run(b.items->item(0));
   CHECK(seen == 9);
 }

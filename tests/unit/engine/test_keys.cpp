@@ -11,13 +11,21 @@ using namespace stamp;
 
 namespace {
 
-KeyContext context() { return {{{"digest", "m"}, {"name", "fake"}}, {{"digest", "c"}, {"seed", 0}}, 2, "libtorch"}; }
+KeyContext context() {
+  return {{{"digest", "m"}, {"name", "fake"}}, {{"digest", "c"}, {"seed", 0}}, 2, "libtorch"};
+}
 
 using Change = std::function<void(KeyContext&, TrialSpec&)>;
 
-Json prepared(const KeyContext& c, const TrialSpec& t) { return prepared_key(c, t, true); }
-Json energies(const KeyContext& c, const TrialSpec& t) { return row_energies_key(c, prepared(c, t), t, t.data.context); }
-Json basis(const KeyContext& c, const TrialSpec& t) { return basis_key(c, prepared(c, t), t.quantization.sequence.skip_first, "slot"); }
+Json prepared(const KeyContext& c, const TrialSpec& t) {
+  return prepared_key(c, t, true);
+}
+Json energies(const KeyContext& c, const TrialSpec& t) {
+  return row_energies_key(c, prepared(c, t), t, t.data.context);
+}
+Json basis(const KeyContext& c, const TrialSpec& t) {
+  return basis_key(c, prepared(c, t), t.quantization.sequence.skip_first, "slot");
+}
 
 // Every change gives a key of its own.
 void all_differ(Json (*key)(const KeyContext&, const TrialSpec&), const std::vector<Change>& changes) {
@@ -65,7 +73,9 @@ const std::vector<Change> weight_changes{
 
 }  // namespace
 
-TEST_CASE("every ingredient of prepared weights changes their key") { all_differ(prepared, weight_changes); }
+TEST_CASE("every ingredient of prepared weights changes their key") {
+  all_differ(prepared, weight_changes);
+}
 
 TEST_CASE("what cannot change the weights does not change their key") {
   none_differs(prepared, {

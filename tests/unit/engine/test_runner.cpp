@@ -17,7 +17,8 @@ struct Run {
   Progress progress;
   Session session;
 
-  explicit Run(const fs::path& cache = {}, const test::FakeOptions& options = {}) : session(test::fake_session(counters, cache, options)) {}
+  explicit Run(const fs::path& cache = {}, const test::FakeOptions& options = {})
+      : session(test::fake_session(counters, cache, options)) {}
   Record operator()(const TrialSpec& t) { return run_trial(session, {"id", Json::object(), t}, *log, progress); }
 };
 
@@ -30,8 +31,10 @@ TrialSpec with_transform(const std::string& name) {
 
 TrialSpec with_budget(const std::string& kind) {
   TrialSpec t = test::fake_trial();
-  t.quantization.allocation = {kind, {{"average_bits", 4.5}, {"min_bits", kind == "integer" ? Json(1) : Json(1.0)},
-                                      {"max_bits", kind == "integer" ? Json(8) : Json(8.0)}}};
+  t.quantization.allocation = {kind,
+                               {{"average_bits", 4.5},
+                                {"min_bits", kind == "integer" ? Json(1) : Json(1.0)},
+                                {"max_bits", kind == "integer" ? Json(8) : Json(8.0)}}};
   return t;
 }
 
@@ -113,7 +116,8 @@ TEST_CASE("slot sums equal the slow twin on the activations that the slots saw")
   for (std::size_t i = 0; i < plans.size(); ++i)
     plans[i].slot->set_observer([&, i](const SlotInfo&, ConstMatrixView x) {
       std::vector<float> out(static_cast<std::size_t>(x.rows * x.cols));
-      quantize_sequence_reference(x, *plans[i].transform, plans[i].bits, plans[i].grid, {out.data(), x.rows, x.cols, x.cols}, &slow[i]);
+      quantize_sequence_reference(x, *plans[i].transform, plans[i].bits, plans[i].grid,
+                                  {out.data(), x.rows, x.cols, x.cols}, &slow[i]);
     });
   run.session.run(network, {}, monitor);
   for (std::size_t i = 0; i < plans.size(); ++i) {
@@ -172,7 +176,8 @@ TEST_CASE("calibration is shared and its method's warnings stay with every trial
 
 TEST_CASE("cached and uncached runs give equal records") {
   const test::Scratch scratch;
-  std::vector<TrialSpec> trials{with_transform("haar"), with_transform("klt"), with_budget("optimal"), with_budget("integer")};
+  std::vector<TrialSpec> trials{with_transform("haar"), with_transform("klt"), with_budget("optimal"),
+                                with_budget("integer")};
   TrialSpec energy = test::fake_trial();
   energy.quantization.allocation.options["pick"] = "energy";
   trials.push_back(energy);
@@ -299,6 +304,17 @@ TEST_CASE("the same trial gives the same numbers, with other threads nearly the 
   set_threads(before);
   // Sums of products in another order differ in the last digits; a value on a level's edge then takes the next level.
   CHECK(value(one, "nll") == Approx(value(three, "nll")).epsilon(1e-3));
+}
+
+TEST_CASE("a record admits when every token has the high bits") {
+  TrialSpec t = test::fake_trial();
+  t.quantization.allocation.options["high_tokens"] = 64;
+  const Record r = Run()(t);
+  REQUIRE(r.status == "done");
+  CHECK(r.averages["activation_bits"] == 8.0);
+  REQUIRE(r.warnings.size() == 1);
+  CHECK(r.warnings[0].find("every token is at 8 bits") == 0);
+  CHECK(Run()(test::fake_trial()).warnings.empty());
 }
 
 TEST_CASE("conditions of the theorem travel with the slots") {

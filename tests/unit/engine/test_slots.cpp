@@ -12,7 +12,9 @@ using namespace stamp;
 
 namespace {
 
-std::unique_ptr<Network> network() { return test::fake_model(std::make_shared<test::FakeCounters>())->build(); }
+std::unique_ptr<Network> network() {
+  return test::fake_model(std::make_shared<test::FakeCounters>())->build();
+}
 
 std::vector<SlotPlan> planned(Network& n, const TrialSpec& t) {
   std::vector<SlotPlan> plans = plan_slots(n, t.quantization);

@@ -91,6 +91,14 @@ TEST_CASE("an unknown id and a folder that cannot be written are errors") {
   CHECK_THROWS_AS(f.run({a}), StoreError);
 }
 
+TEST_CASE("a trial is called by its place in the sweep") {
+  FrozenTrial t;
+  t.id = "0123";
+  CHECK(label_of(t) == "0123");
+  t.labels = {Json{{"quantization.method", "quarot"}, {"quantization.weights.bits", 16}}, Json{{"other", 1}}};
+  CHECK(label_of(t) == "quarot, weights.bits 16");
+}
+
 TEST_CASE("ids are read one a line") {
   const test::Scratch scratch;
   test::spill(scratch.path() / "ids", "abc\n\n  def \n");
