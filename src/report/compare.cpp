@@ -73,9 +73,10 @@ std::string describe(const Record& r, const Settings& s, const std::vector<Setti
 }  // namespace
 
 double student_t_975(std::size_t n) {
-  // Small degrees exactly tabulated (three decimals); above, Hill's (1970) expansion around the normal quantile is
+  // Small degrees tabulated; above, Hill's (1970) expansion around the normal quantile is
   // good to five digits.
-  static constexpr double small[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228};
+  static constexpr double small[] = {12.706205, 4.302653, 3.182446, 2.776445, 2.570582,
+                                     2.446912,  2.364624, 2.306004, 2.262157, 2.228139};
   if (n == 0) n = 1;
   if (n <= std::size(small)) return small[n - 1];
   const double z = 1.959963984540054, v = static_cast<double>(n), z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;

@@ -105,17 +105,23 @@ bool matters(const Schema& schema, const TrialSpec& spec, const std::string& pat
   return false;
 }
 
+// Where a model or text lies is this machine's affair: only the last part of a path counts.
+Json without_place(const std::string& path, const Json& value) {
+  if (!value.is_string() || (path != "model.path" && !path.ends_with(".text"))) return value;
+  return fs::path(value.get<std::string>()).filename().string();
+}
+
 // What of the experiment decides its trials, as one text: composed settings, sweep and table.
 std::string content_of(const Experiment& e) {
   Json j = Json::object();
   const auto assignments = [](const Assignments& list) {
     Json o = Json::array();
-    for (const Assignment& a : list) o.push_back({a.path, a.given.value});
+    for (const Assignment& a : list) o.push_back({a.path, without_place(a.path, a.given.value)});
     return o;
   };
   const auto axis = [](const Axis& a) {
     Json values = Json::array();
-    for (const PlacedValue& v : a.values) values.push_back(v.value);
+    for (const PlacedValue& v : a.values) values.push_back(without_place(a.path, v.value));
     return Json{a.path, values};
   };
   j["name"] = e.name;
@@ -277,6 +283,10 @@ Plan expand(const Experiment& e, const Catalog& catalog, const ExpandOptions& op
     }
     if (excluded) continue;
     if (options.smoke) spec = smoke_spec(spec);
+    if (options.resolve_text) {
+      spec.data.text = options.resolve_text(spec.data.text);
+      spec.calibration.text = options.resolve_text(spec.calibration.text);
+    }
     if (const auto r = refusal(spec, schema)) {
       plan.excluded.push_back({labels, r->because, true, r->by});
       continue;

@@ -52,6 +52,9 @@ struct Plan {
 
 struct ExpandOptions {
   bool smoke = false;  // see smoke_spec
+  // The text a name stands for on this machine ("english" -> "wikitext2-test"): a trial is what it reads, so this comes
+  // before the id. Null: names stay as written.
+  std::function<std::string(const std::string&)> resolve_text;
 };
 
 // Axes times zip groups (the last varies fastest), then cells, minus exclusions (which cover cells as well), times

@@ -1,0 +1,114 @@
+#include <sqlite3.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "fixture.h"
+#include "report/export.h"
+#include "report/plot_data.h"
+#include "report/table.h"
+#include "support/catch.h"
+#include "support/scratch.h"
+
+using namespace stamp;
+using namespace stamp::test;
+
+namespace {
+
+ReportSource with_slots() {
+  ReportSource s = grid_source();
+  s.trials.resize(1);
+  SlotResult slot;
+  slot.name = "layers.7.mlp.down_proj.input";
+  slot.kind = "linear input";
+  slot.high_tokens = 1;
+  slot.sums.samples = 2;
+  slot.sums.tokens = 2;
+  slot.sums.features = 4;
+  slot.sums.group = 4;
+  slot.sums.row_energy = {6, 2};
+  slot.sums.row_error = {1, 1};
+  slot.sums.row_bits = {16, 8};
+  slot.sums.signal = 8;
+  slot.sums.error = 2;
+  slot.sums.b1 = 4;
+  s.trials[0].record->slots = {slot, slot};
+  s.trials[0].record->slots[1].sums.row_energy = {600, 200};
+  s.trials[0].record->slots[1].theorem = "symmetric grid";
+  return s;
+}
+
+std::vector<std::vector<std::string>> rows(const std::string& csv) {
+  std::vector<std::vector<std::string>> out;
+  for (const std::string& line : split(csv, '\n'))
+    if (!line.empty()) out.push_back(split(line, ','));
+  return out;
+}
+
+std::string at(const std::vector<std::vector<std::string>>& table, std::size_t row, const std::string& column) {
+  for (std::size_t i = 0; i < table[0].size(); ++i)
+    if (table[0][i] == column) return table[row][i];
+  return "no such column";
+}
+
+}  // namespace
+
+TEST_CASE("plot data hold what the records hold") {
+  const ReportSource s = with_slots();
+  const auto bars = rows(perplexity_csv(s, "perplexity"));
+  REQUIRE(bars.size() == 2);
+  CHECK(at(bars, 1, "method") == "rtn");
+  CHECK(at(bars, 1, "value") == "668.12");
+  CHECK(at(bars, 1, "fp") == "6.25");
+  CHECK(at(bars, 1, "low").empty());
+
+  const auto bound = rows(bound_csv(s));
+  REQUIRE(bound.size() == 3);
+  CHECK(at(bound, 1, "layer") == "7");
+  CHECK(at(bound, 1, "ratio") == "0.5");
+  CHECK(at(bound, 1, "bits") == "6");
+  CHECK(at(bound, 1, "energy_share") == "0.75");
+  CHECK(at(bound, 1, "theorem") == "holds");
+  CHECK(at(bound, 2, "theorem") == "symmetric grid");
+
+  const auto energy = rows(energy_csv(s));
+  REQUIRE(energy.size() == 3);  // two rows, one kind
+  CHECK(at(energy, 1, "slots") == "2");
+  CHECK(at(energy, 1, "energy") == "151.5");   // (3 + 300) / 2: two samples
+  CHECK(at(energy, 1, "relative") == "1.5");   // the same in both slots, whatever their scale
+  CHECK(at(energy, 2, "relative") == "0.5");
+}
+
+TEST_CASE("CSV fields are quoted where they have to be") {
+  CHECK(csv_field("plain") == "plain");
+  CHECK(csv_field("a,b") == "\"a,b\"");
+  CHECK(csv_field("say \"x\"") == "\"say \"\"x\"\"\"");
+  CHECK(csv_field("two\nlines") == "\"two\nlines\"");
+}
+
+TEST_CASE("export: one row a metric, one for a failure; SQLite holds the same") {
+  std::vector<Record> records{done("0001", "rtn", "haar", 5.5), done("0002", "quarot", "haar", 4.5)};
+  Record failed = done("0003", "rtn", "dct", 0);
+  failed.status = "failed";
+  failed.metrics.clear();
+  failed.failure = Failure{"nan_metric", "it, \"says\" nan", "evaluate"};
+  records.push_back(failed);
+  const ExportRows table = export_rows("toy", records);
+  CHECK(table.rows.size() == 5);
+  const std::string csv = export_csv(table);
+  CHECK(csv.find("\"it, \"\"says\"\" nan\"") != std::string::npos);
+
+  const Scratch dir;
+  const fs::path file = dir.path() / "x.sqlite";
+  export_sqlite(table, file);
+  sqlite3* db = nullptr;
+  REQUIRE(sqlite3_open(file.c_str(), &db) == SQLITE_OK);
+  sqlite3_stmt* query = nullptr;
+  REQUIRE(sqlite3_prepare_v2(db, "SELECT id, value, \"quantization.method\" FROM metrics WHERE metric = 'perplexity' ORDER BY value", -1, &query, nullptr) == SQLITE_OK);
+  REQUIRE(sqlite3_step(query) == SQLITE_ROW);
+  CHECK(std::string(reinterpret_cast<const char*>(sqlite3_column_text(query, 0))) == "0002");
+  CHECK(sqlite3_column_double(query, 1) == 4.5);
+  CHECK(std::string(reinterpret_cast<const char*>(sqlite3_column_text(query, 2))) == "quarot");
+  sqlite3_finalize(query);
+  sqlite3_close(db);
+  CHECK_THROWS_AS(export_sqlite(table, dir.path() / "no" / "x.sqlite"), StoreError);
+}
