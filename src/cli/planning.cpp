@@ -81,6 +81,14 @@ Planned plan_experiment(const PlanRequest& request, const Catalog& catalog) {
   if (!request.only.empty()) p.only = Selection(request.only, *p.schema);
   ExpandOptions options;
   options.smoke = request.smoke;
+  options.resolve_text = [&catalog](const std::string& text) {
+    if (catalog.find(PluginKind::text, text) == nullptr) return text;  // a path
+    try {
+      return resolve_text(text, "");
+    } catch (const DataError&) {
+      return text;  // the trial is listed as missing, with the folders that were searched
+    }
+  };
   p.plan = expand(experiment, catalog, options);
   for (const std::string& warning : p.plan.warnings) say("warning: " + warning);
   if (!request.output.empty())

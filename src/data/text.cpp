@@ -15,12 +15,16 @@ namespace {
 
 constexpr std::uint64_t kLargestText = std::uint64_t{1} << 30;
 
+// Evaluation and calibration must not read the same text where one file has to serve both.
+enum class Part { whole, first_half, second_half };
+
 struct KnownText {
   const char* name;
   const char* summary;
   const char* source;
   std::vector<const char*> files;    // below any of text_folders()
   std::vector<const char*> aliases;  // known texts to try in turn; then `files` is empty
+  Part part = Part::whole;
 };
 
 const std::vector<KnownText>& table() {
@@ -36,20 +40,27 @@ const std::vector<KnownText>& table() {
        {"wiki.train.head.raw", "wikitext-2-raw/wiki.train.head.raw"},
        {}},
       {"python-topics",
-       "the English help texts that ship with Python (pydoc_data/topics.py)",
+       "first half of the English help texts that ship with Python (pydoc_data/topics.py)",
        "Python Software Foundation; written by scripts/setup.sh",
        {"python-topics.txt"},
-       {}},
+       {},
+       Part::first_half},
+      {"python-topics-train",
+       "second half of the English help texts that ship with Python, for calibration",
+       "Python Software Foundation; written by scripts/setup.sh",
+       {"python-topics.txt"},
+       {},
+       Part::second_half},
       {"english",
        "the first that is found of wikitext2-test and python-topics",
        "for evaluation on any machine",
        {},
        {"wikitext2-test", "python-topics"}},
       {"english-train",
-       "the first that is found of wikitext2-train and python-topics",
+       "the first that is found of wikitext2-train and python-topics-train",
        "for calibration on any machine",
        {},
-       {"wikitext2-train", "python-topics"}},
+       {"wikitext2-train", "python-topics-train"}},
   };
   return texts;
 }
@@ -113,13 +124,21 @@ void require_file(const fs::path& path, const std::string& given) {
                   path.string() + did_you_mean(given, names));
 }
 
-Text read_text(const std::string& name, const fs::path& path) {
+// Cut behind the blank line that follows the middle, so that both halves are whole paragraphs.
+std::string part_of(std::string content, Part part) {
+  if (part == Part::whole) return content;
+  std::size_t cut = content.find("\n\n", content.size() / 2);
+  cut = cut == std::string::npos ? content.size() : cut + 2;
+  return part == Part::first_half ? content.substr(0, cut) : content.substr(cut);
+}
+
+Text read_text(const std::string& name, const fs::path& path, Part part) {
   std::string raw = read_file(path, kLargestText);
   const bool rows = path.extension() == ".raw";
   Text text;
   text.name = name;
   text.protocol = rows ? "rows joined" : "one string";
-  text.content = rows ? joined_rows(raw) : std::move(raw);
+  text.content = part_of(rows ? joined_rows(raw) : std::move(raw), part);
   text.digest = sha256_hex(text.content);
   text.path = path.string();
   if (text.content.empty()) throw DataError("text \"" + name + "\": " + path.string() + " is empty");
@@ -166,10 +185,10 @@ std::string resolve_text(const std::string& name_or_path, const std::string& bas
 }
 
 Text load_text(const std::string& name_or_path, const std::string& base) {
-  if (const auto found = find_known(name_or_path)) return read_text(found->text->name, found->path);
+  if (const auto found = find_known(name_or_path)) return read_text(found->text->name, found->path, found->text->part);
   const fs::path path = user_path(name_or_path, base);
   require_file(path, name_or_path);
-  return read_text(path.filename().string(), path);
+  return read_text(path.filename().string(), path, Part::whole);
 }
 
 std::vector<PluginInfo> known_texts() {

@@ -67,14 +67,16 @@ TEST_CASE("$STAMP_DATA comes first, with the folder's own names or WikiText's", 
   const DataFolder data(scratch.path().string());
   CHECK(text_folders().front() == scratch.path().string());
   spill(scratch.path() / "wikitext-2-raw" / "wiki.test.raw", " = A = \n");
-  spill(scratch.path() / "python-topics.txt", "help\n");
+  spill(scratch.path() / "python-topics.txt", "first paragraph\n\nmiddle paragraph\n\nlast paragraph\n");
   CHECK(load_text("wikitext2-test", "").content == " = A = \n");
   CHECK(load_text("english", "").name == "wikitext2-test");
   CHECK(resolve_text("english", "") == "wikitext2-test");
   const Text topics = load_text("python-topics", "/nowhere");
-  CHECK(topics.content == "help\n");
+  CHECK(topics.content == "first paragraph\n\nmiddle paragraph\n\n");
   CHECK(topics.protocol == "one string");
-  CHECK(topics.digest == sha256_hex("help\n"));
+  CHECK(topics.digest == sha256_hex(topics.content));
+  // Calibration never reads what evaluation reads, and nothing is lost between the two.
+  CHECK(load_text("python-topics-train", "").content == "last paragraph\n");
 }
 
 TEST_CASE("a path is read relative to the experiment file", "[data]") {
@@ -106,7 +108,7 @@ TEST_CASE("every known text has a summary and a source", "[data]") {
     CHECK_FALSE(info.source.empty());
     CHECK(names.insert(info.name).second);
   }
-  for (const char* name : {"wikitext2-test", "wikitext2-train", "python-topics", "english", "english-train"})
+  for (const char* name : {"wikitext2-test", "wikitext2-train", "python-topics", "python-topics-train", "english", "english-train"})
     CHECK(names.count(name) == 1);
 }
 
