@@ -103,7 +103,9 @@ void put(TableCell& cell, const std::vector<Sample>& samples, const std::string&
         values.push_back(m->value);
         last = m;
         cell.items = m->n;
-        cell.sees_ahead = cell.sees_ahead || sees_ahead(*r);
+        // Neither the full-precision reference nor an error inside a slot predicts tokens from quantized ones.
+        const bool scored = m->over != "slots" && !metric.ends_with("_fp");
+        cell.sees_ahead = cell.sees_ahead || (scored && sees_ahead(*r));
       }
     } else if (s.trial->record) {
       failed = true;
@@ -160,6 +162,7 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
     if (sets_the_protocol(p)) apart.push_back(p);
   std::vector<Key> groups;
   std::vector<std::vector<std::set<double>>> found;
+  std::int64_t items = 0;  // the same for all: one protocol
   for (const Sample& s : samples) {
     const Record* r = s.record();
     const Metric* m = r ? find_metric(*r, metric) : nullptr;
@@ -168,6 +171,7 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
     if (found.size() <= g) found.emplace_back(column_keys.size());
     const Key column = key_of(s, columns);
     found[g][static_cast<std::size_t>(std::find(column_keys.begin(), column_keys.end(), column) - column_keys.begin())].insert(m->value);
+    items = m->n;
   }
   const bool by_column = std::any_of(columns.begin(), columns.end(), sets_the_protocol);
   std::vector<TableRow> out;
@@ -197,6 +201,7 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
         cell.state = TableCell::State::value;
         cell.value = *values.begin();
         cell.samples = 1;
+        cell.items = items;
         if (paper)
           for (const PaperValue& v : paper->values)
             if (v.metric == metric) cell.paper = v.value;
