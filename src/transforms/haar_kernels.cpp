@@ -48,9 +48,9 @@ template <int Level, typename Store>
     keep_order();
   } else {
     constexpr std::int64_t half = std::int64_t{1} << (Level - 1);
-    const Floats d = simd::load(t + (row + half) * stride) * simd::broadcast(power(Level));
-    up<Level - 1>(keep, row, a + d, t, stride);
-    up<Level - 1>(keep, row + half, a - d, t, stride);
+    const Floats d = simd::load(t + (row + half) * stride), scale = simd::broadcast(power(Level));
+    up<Level - 1>(keep, row, simd::fma(d, scale, a), t, stride);
+    up<Level - 1>(keep, row + half, simd::fnma(d, scale, a), t, stride);
   }
 }
 
