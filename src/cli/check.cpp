@@ -24,10 +24,12 @@ ExitCode run(const Front&, const Options& options) {
 
 void add_check(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(app, action, "check", "Every expectation with its tolerance and source: holds, misses, untested (exit code 4 on a miss)",
-                            "  stamp check runs/quickstart --against experiments/quickstart/expected.yaml\n"
-                            "  stamp check results/quickstart --against experiments/quickstart/expected.yaml && echo reproduced",
-                            options, run);
+  CLI::App* verb =
+      add_verb(app, action, "check",
+               "Every expectation with its tolerance and source: holds, misses, untested (exit code 4 on a miss)",
+               "  stamp check runs/quickstart --against experiments/quickstart/expected.yaml\n"
+               "  stamp check results/quickstart --against experiments/quickstart/expected.yaml && echo reproduced",
+               options, run);
   verb->add_option("DIR", options->folder, "Run folder")->required();
   verb->add_option("--against", options->against, "File of expectations")->required();
 }

@@ -37,7 +37,8 @@ ExitCode run(const Front&, const Options& options) {
 
 void add_compare(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(app, action, "compare", "Settings and metrics that differ between two runs or two trials, with paired intervals",
+  CLI::App* verb = add_verb(app, action, "compare",
+                            "Settings and metrics that differ between two runs or two trials, with paired intervals",
                             "  stamp compare runs/quickstart runs/quickstart-skip0\n"
                             "  stamp compare runs/quickstart/3f2a runs/quickstart/91bc",
                             options, run);

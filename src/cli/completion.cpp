@@ -58,26 +58,34 @@ Words words_of(const Front& front, const std::vector<Verb>& verbs) {
 }
 
 std::string bash(const std::vector<Verb>& verbs, const Words& w) {
-  std::string out = "# source <(stamp completion bash)\n_stamp() {\n"
-                    "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}\n"
-                    "  COMPREPLY=()\n"
-                    "  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W \"";
+  std::string out =
+      "# source <(stamp completion bash)\n_stamp() {\n"
+      "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]}\n"
+      "  COMPREPLY=()\n"
+      "  if [ \"$COMP_CWORD\" -eq 1 ]; then COMPREPLY=($(compgen -W \"";
   out += w.verbs + " --help --version\" -- \"$cur\")); return; fi\n";
   out += "  case $prev in\n";
-  out += "    --set|--only) COMPREPLY=($(compgen -S = -W \"" + w.settings + "\" -- \"$cur\")); compopt -o nospace; return;;\n";
+  out += "    --set|--only) COMPREPLY=($(compgen -S = -W \"" + w.settings +
+         "\" -- \"$cur\")); compopt -o nospace; return;;\n";
   out += "    --figure) COMPREPLY=($(compgen -W \"perplexity bound energy\" -- \"$cur\")); return;;\n";
   out += "    --layout) COMPREPLY=($(compgen -W \"grid long\" -- \"$cur\")); return;;\n";
-  out += "    --format)\n      case $verb in\n        table) COMPREPLY=($(compgen -W \"md tex csv\" -- \"$cur\"));;\n"
-         "        export) COMPREPLY=($(compgen -W \"csv sqlite\" -- \"$cur\"));;\n        plan) COMPREPLY=($(compgen -W \"text json\" -- \"$cur\"));;\n"
-         "      esac\n      return;;\n";
+  out +=
+      "    --format)\n      case $verb in\n        table) COMPREPLY=($(compgen -W \"md tex csv\" -- \"$cur\"));;\n"
+      "        export) COMPREPLY=($(compgen -W \"csv sqlite\" -- \"$cur\"));;\n        plan) COMPREPLY=($(compgen -W "
+      "\"text json\" -- \"$cur\"));;\n"
+      "      esac\n      return;;\n";
   out += "  esac\n  case $verb in\n";
   out += "    completion) COMPREPLY=($(compgen -W \"bash zsh fish\" -- \"$cur\")); return;;\n";
-  out += "    describe)\n      if [ \"$COMP_CWORD\" -eq 2 ]; then COMPREPLY=($(compgen -W \"" + w.kinds + "\" -- \"$cur\")); return; fi\n      case ${COMP_WORDS[2]} in\n";
-  for (const auto& [kind, names] : w.names) out += "        " + kind + ") COMPREPLY=($(compgen -W \"" + names + "\" -- \"$cur\"));;\n";
+  out += "    describe)\n      if [ \"$COMP_CWORD\" -eq 2 ]; then COMPREPLY=($(compgen -W \"" + w.kinds +
+         "\" -- \"$cur\")); return; fi\n      case ${COMP_WORDS[2]} in\n";
+  for (const auto& [kind, names] : w.names)
+    out += "        " + kind + ") COMPREPLY=($(compgen -W \"" + names + "\" -- \"$cur\"));;\n";
   out += "      esac\n      return;;\n  esac\n";
   out += "  if [[ $cur == -* ]]; then\n    case $verb in\n";
-  for (const Verb& v : verbs) out += "      " + v.name + ") COMPREPLY=($(compgen -W \"" + join(v.flags, " ") + "\" -- \"$cur\"));;\n";
-  out += "    esac\n    return\n  fi\n  COMPREPLY=($(compgen -f -- \"$cur\"))\n}\ncomplete -o filenames -F _stamp stamp\n";
+  for (const Verb& v : verbs)
+    out += "      " + v.name + ") COMPREPLY=($(compgen -W \"" + join(v.flags, " ") + "\" -- \"$cur\"));;\n";
+  out +=
+      "    esac\n    return\n  fi\n  COMPREPLY=($(compgen -f -- \"$cur\"))\n}\ncomplete -o filenames -F _stamp stamp\n";
   return out;
 }
 
@@ -92,10 +100,14 @@ std::string zsh(const std::vector<Verb>& verbs, const Words& w) {
   out += "  )\n  if (( CURRENT == 2 )); then _describe verb verbs; return; fi\n";
   out += "  case ${words[CURRENT-1]} in\n    --set|--only) compadd -S = -- " + w.settings + "; return;;\n";
   out += "    --figure) compadd perplexity bound energy; return;;\n    --layout) compadd grid long; return;;\n";
-  out += "    --format)\n      case ${words[2]} in\n        table) compadd md tex csv;;\n        export) compadd csv sqlite;;\n        plan) compadd text json;;\n"
-         "      esac\n      return;;\n  esac\n";
-  out += "  case ${words[2]} in\n    completion) compadd bash zsh fish; return;;\n    describe)\n      if (( CURRENT == 3 )); then compadd -- " + w.kinds +
-         "; return; fi\n      case ${words[3]} in\n";
+  out +=
+      "    --format)\n      case ${words[2]} in\n        table) compadd md tex csv;;\n        export) compadd csv "
+      "sqlite;;\n        plan) compadd text json;;\n"
+      "      esac\n      return;;\n  esac\n";
+  out +=
+      "  case ${words[2]} in\n    completion) compadd bash zsh fish; return;;\n    describe)\n      if (( CURRENT == 3 "
+      ")); then compadd -- " +
+      w.kinds + "; return; fi\n      case ${words[3]} in\n";
   for (const auto& [kind, names] : w.names) out += "        " + kind + ") compadd -- " + names + ";;\n";
   out += "      esac\n      return;;\n  esac\n  if [[ ${words[CURRENT]} == -* ]]; then\n    case ${words[2]} in\n";
   for (const Verb& v : verbs) out += "      " + v.name + ") compadd -- " + join(v.flags, " ") + ";;\n";
@@ -110,19 +122,27 @@ std::string fish(const std::vector<Verb>& verbs, const Words& w) {
     return out;
   };
   std::string out = "# stamp completion fish | source\n";
-  for (const Verb& v : verbs) out += fmt::format("complete -c stamp -n __fish_use_subcommand -a {} -d '{}'\n", v.name, quoted(v.summary));
+  for (const Verb& v : verbs)
+    out += fmt::format("complete -c stamp -n __fish_use_subcommand -a {} -d '{}'\n", v.name, quoted(v.summary));
   for (const Verb& v : verbs)
     for (const std::string& f : v.flags) {
-      const char* values = f == "--set" || f == "--only" ? "settings" : f == "--figure" ? "figure" : f == "--layout" ? "layout" : "";
-      const std::string list = values == std::string("settings") ? w.settings : values == std::string("figure") ? "perplexity bound energy"
-                                                                           : values == std::string("layout") ? "grid long" : "";
+      const char* values = f == "--set" || f == "--only" ? "settings"
+                           : f == "--figure"             ? "figure"
+                           : f == "--layout"             ? "layout"
+                                                         : "";
+      const std::string list = values == std::string("settings") ? w.settings
+                               : values == std::string("figure") ? "perplexity bound energy"
+                               : values == std::string("layout") ? "grid long"
+                                                                 : "";
       const std::string extra = list.empty() ? "" : " -x -a '" + list + "'";
       out += fmt::format("complete -c stamp -n '__fish_seen_subcommand_from {}' -l {}{}\n", v.name, f.substr(2), extra);
     }
   out += "complete -c stamp -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n";
   out += "complete -c stamp -n '__fish_seen_subcommand_from describe' -f -a '" + w.kinds + "'\n";
   for (const auto& [kind, names] : w.names)
-    out += fmt::format("complete -c stamp -n '__fish_seen_subcommand_from describe; and __fish_seen_subcommand_from {}' -f -a '{}'\n", kind, names);
+    out += fmt::format(
+        "complete -c stamp -n '__fish_seen_subcommand_from describe; and __fish_seen_subcommand_from {}' -f -a '{}'\n",
+        kind, names);
   return out;
 }
 
@@ -141,7 +161,9 @@ void add_completion(CLI::App& app, Action& action) {
                             "  source <(stamp completion bash)\n"
                             "  stamp completion fish > ~/.config/fish/completions/stamp.fish",
                             options, run);
-  verb->add_option("SHELL", options->shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  verb->add_option("SHELL", options->shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
 }
 
 }  // namespace stamp

@@ -26,7 +26,9 @@ std::string fallback_text(const Json& fallback) {
 std::string range_text(const OptionInfo& o) {
   if (o.type == OptionInfo::Type::choice) return join(o.choices, " | ");
   if (o.type == OptionInfo::Type::boolean) return "true | false";
-  std::string text = o.type == OptionInfo::Type::integer ? "integer" : o.type == OptionInfo::Type::real ? "number" : "text";
+  std::string text = o.type == OptionInfo::Type::integer ? "integer"
+                     : o.type == OptionInfo::Type::real  ? "number"
+                                                         : "text";
   if (o.min && o.max) return fmt::format("{} {} to {}", text, number_text(*o.min), number_text(*o.max));
   if (o.min) return fmt::format("{} >= {}", text, number_text(*o.min));
   if (o.max) return fmt::format("{} <= {}", text, number_text(*o.max));
@@ -40,7 +42,8 @@ std::string plugin_text(const PluginInfo& info) {
   if (info.needs_calibration) out += "  needs calibration samples\n";
   if (info.options.empty()) return out + "  no options\n";
   std::vector<std::vector<std::string>> rows{{"  option", "default", "allowed", "meaning"}};
-  for (const OptionInfo& o : info.options) rows.push_back({"  " + o.name, fallback_text(o.fallback), range_text(o), o.help});
+  for (const OptionInfo& o : info.options)
+    rows.push_back({"  " + o.name, fallback_text(o.fallback), range_text(o), o.help});
   return out + columns(rows);
 }
 
@@ -53,7 +56,8 @@ std::string settings_text(const Schema& schema, const std::string& prefix) {
     if (!f.when.empty()) meaning += fmt::format(" (matters {})", f.when);
     rows.push_back({f.path, fallback_text(f.fallback), allowed_text(f), meaning});
   }
-  if (rows.size() == 1) throw ConfigError(fmt::format("there is no setting \"{}\"{}", prefix, did_you_mean(prefix, schema.paths())));
+  if (rows.size() == 1)
+    throw ConfigError(fmt::format("there is no setting \"{}\"{}", prefix, did_you_mean(prefix, schema.paths())));
   return columns(rows);
 }
 
@@ -80,7 +84,8 @@ ExitCode run(const Front& front, const Options& options) {
     std::vector<std::string> words;
     for (const KindName& k : kind_names()) words.push_back(k.word);
     words.push_back("settings");
-    throw ConfigError(fmt::format("there is no kind \"{}\"{}; kinds are {}", options.kind, did_you_mean(options.kind, words), join(words, ", ")));
+    throw ConfigError(fmt::format("there is no kind \"{}\"{}; kinds are {}", options.kind,
+                                  did_you_mean(options.kind, words), join(words, ", ")));
   }
   if (options.name.empty()) {
     std::vector<std::vector<std::string>> rows;
@@ -90,7 +95,8 @@ ExitCode run(const Front& front, const Options& options) {
   }
   const PluginInfo* info = catalog.find(kind->kind, options.name);
   if (!info)
-    throw ConfigError(fmt::format("{}: there is no \"{}\"{}; there are {}", kind->word, options.name, did_you_mean(options.name, catalog.names(kind->kind)),
+    throw ConfigError(fmt::format("{}: there is no \"{}\"{}; there are {}", kind->word, options.name,
+                                  did_you_mean(options.name, catalog.names(kind->kind)),
                                   join(catalog.names(kind->kind), ", ")));
   data(plugin_text(*info));
   return ExitCode::done;
@@ -100,8 +106,9 @@ ExitCode run(const Front& front, const Options& options) {
 
 const std::vector<KindName>& kind_names() {
   static const std::vector<KindName> names{
-      {"models", PluginKind::architecture},        {"transforms", PluginKind::sequence_transform}, {"methods", PluginKind::method},
-      {"quantizers", PluginKind::weight_quantizer}, {"allocators", PluginKind::allocator},          {"tasks", PluginKind::metric},
+      {"models", PluginKind::architecture},  {"transforms", PluginKind::sequence_transform},
+      {"methods", PluginKind::method},       {"quantizers", PluginKind::weight_quantizer},
+      {"allocators", PluginKind::allocator}, {"tasks", PluginKind::metric},
       {"texts", PluginKind::text},
   };
   return names;
@@ -117,11 +124,13 @@ const KindName* find_kind(const std::string& word) {
 
 void add_describe(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(app, action, "describe", "What exists: models, transforms, methods, quantizers, allocators, tasks, texts, settings",
+  CLI::App* verb = add_verb(app, action, "describe",
+                            "What exists: models, transforms, methods, quantizers, allocators, tasks, texts, settings",
                             "  stamp describe transforms\n"
                             "  stamp describe methods quarot",
                             options, run);
-  verb->add_option("KIND", options->kind, "models, transforms, methods, quantizers, allocators, tasks, texts or settings");
+  verb->add_option("KIND", options->kind,
+                   "models, transforms, methods, quantizers, allocators, tasks, texts or settings");
   verb->add_option("NAME", options->name, "One of them; of settings, the first part of a path");
   verb->add_flag("--markdown", options->markdown, "The reference of all settings and plugins, as Markdown");
 }

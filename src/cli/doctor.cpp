@@ -15,7 +15,9 @@ namespace {
 
 struct Options {};
 
-void line(const std::string& what, const std::string& text) { data(fmt::format("{:<14} {}\n", what, text)); }
+void line(const std::string& what, const std::string& text) {
+  data(fmt::format("{:<14} {}\n", what, text));
+}
 
 std::string listed(const Json& list) {
   std::vector<std::string> parts;
@@ -39,13 +41,16 @@ std::string write_access(const fs::path& folder) {
 
 ExitCode run(const Front& front, const Options&) {
   const Json code = code_provenance(), hardware = hardware_provenance();
-  line("stamp", fmt::format("revision {}{}, {} build, {}", code["revision"].get<std::string>(), code.value("dirty", false) ? " (dirty)" : "",
-                            code["build"].get<std::string>(), code["compiler"].get<std::string>()));
+  line("stamp", fmt::format("revision {}{}, {} build, {}", code["revision"].get<std::string>(),
+                            code.value("dirty", false) ? " (dirty)" : "", code["build"].get<std::string>(),
+                            code["compiler"].get<std::string>()));
   line("processor", fmt::format("{}, {} cores", hardware["cpu"].get<std::string>(), hardware["cores"].get<int>()));
   line("features", listed(hardware["features"]));
   line("memory", bytes_text(hardware["memory_bytes"].get<std::uint64_t>()));
   line("threads", fmt::format("{} (OMP_NUM_THREADS changes it)", threads()));
-  line("allocation", "the worker raises glibc's mmap and trim thresholds at its start, so that large buffers are reused; fresh ones cost page faults");
+  line("allocation",
+       "the worker raises glibc's mmap and trim thresholds at its start, so that large buffers are reused; fresh ones "
+       "cost page faults");
   for (const PluginInfo& text : front.catalog.list(PluginKind::text)) {
     try {
       const std::string found = resolve_text(text.name, ".");
@@ -57,7 +62,9 @@ ExitCode run(const Front& front, const Options&) {
   line("runs", fmt::format("./runs: {}", write_access("runs")));
   line("cache", fmt::format("{}: {}", cache_folder().string(), write_access(cache_folder())));
   line("paper values", fs::is_directory(paper_folder()) ? "found" : "missing: set STAMP_CONFIGS to the configs folder");
-  line("plots", fs::exists(scripts_folder() / "plot.py") ? "scripts/plot.py found" : "scripts/plot.py missing: set STAMP_SCRIPTS to the scripts folder");
+  line("plots", fs::exists(scripts_folder() / "plot.py")
+                    ? "scripts/plot.py found"
+                    : "scripts/plot.py missing: set STAMP_SCRIPTS to the scripts folder");
 
   // LibTorch, its devices and the numeric self-test are the worker's to know.
   try {
@@ -77,7 +84,8 @@ ExitCode run(const Front& front, const Options&) {
 }  // namespace
 
 void add_doctor(CLI::App& app, Action& action) {
-  add_verb(app, action, "doctor", "Versions, threads, processor, data found and missing, write access, and a numeric self-test",
+  add_verb(app, action, "doctor",
+           "Versions, threads, processor, data found and missing, write access, and a numeric self-test",
            "  stamp doctor\n"
            "  STAMP_DATA=texts stamp doctor",
            std::make_shared<Options>(), run);

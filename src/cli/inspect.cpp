@@ -50,7 +50,11 @@ Json tokenizer_json(const Checkpoint& checkpoint) {
   Json j = Json::object();
   try {
     const std::unique_ptr<Tokenizer> t = open_tokenizer(checkpoint);
-    j = {{"kind", t->kind()}, {"vocabulary", t->vocabulary()}, {"bos", t->bos()}, {"prepends_bos", t->prepends_bos()}, {"digest", t->digest()}};
+    j = {{"kind", t->kind()},
+         {"vocabulary", t->vocabulary()},
+         {"bos", t->bos()},
+         {"prepends_bos", t->prepends_bos()},
+         {"digest", t->digest()}};
   } catch (const DataError& error) {
     j["refused"] = error.what();
   }
@@ -87,7 +91,8 @@ std::string slots_text(const Json& slots) {
     std::vector<std::string> parts = split(s.value("name", ""), '.');
     for (std::string& p : parts)
       if (!p.empty() && p.find_first_not_of("0123456789") == std::string::npos) p = "*";
-    const std::string text = fmt::format("{} ({}, {} features)", join(parts, "."), s.value("kind", ""), s.value("features", std::int64_t{0}));
+    const std::string text = fmt::format("{} ({}, {} features)", join(parts, "."), s.value("kind", ""),
+                                         s.value("features", std::int64_t{0}));
     const auto it = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == text; });
     if (it == groups.end())
       groups.emplace_back(text, 1);
@@ -109,7 +114,8 @@ std::string text_of(const Json& about) {
     rows.push_back({key, text});
   }
   std::string out = columns(rows);
-  if (const auto slots = about.find("slots"); slots != about.end()) out += fmt::format("slots: {}\n{}", slots->size(), slots_text(*slots));
+  if (const auto slots = about.find("slots"); slots != about.end())
+    out += fmt::format("slots: {}\n{}", slots->size(), slots_text(*slots));
   return out;
 }
 
@@ -132,7 +138,8 @@ ExitCode run(const Front&, const Options& options) {
     data(text_of(about));
     if (options.tensors) {
       std::vector<std::vector<std::string>> rows{{"tensor", "type", "shape", "bytes"}};
-      for (const TensorInfo& t : checkpoint->tensors()) rows.push_back({t.name, name_of(t.type), shape_text(t.shape), std::to_string(t.bytes)});
+      for (const TensorInfo& t : checkpoint->tensors())
+        rows.push_back({t.name, name_of(t.type), shape_text(t.shape), std::to_string(t.bytes)});
       data("\n" + columns(rows));
     }
   }
@@ -145,10 +152,12 @@ ExitCode run(const Front&, const Options& options) {
 
 void add_inspect(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(app, action, "inspect", "A checkpoint: format, architecture, tensors, tokenizer, parameters, slots; or why it is refused",
-                            "  stamp inspect models/SmolLM2-135M.Q4_1.gguf\n"
-                            "  stamp inspect models/Llama-3.2-1B --tensors",
-                            options, run);
+  CLI::App* verb =
+      add_verb(app, action, "inspect",
+               "A checkpoint: format, architecture, tensors, tokenizer, parameters, slots; or why it is refused",
+               "  stamp inspect models/SmolLM2-135M.Q4_1.gguf\n"
+               "  stamp inspect models/Llama-3.2-1B --tensors",
+               options, run);
   verb->add_option("MODEL", options->model, "GGUF file, safetensors file, or folder with config.json")->required();
   verb->add_flag("--json", options->json, "As JSON, every slot listed");
   verb->add_flag("--tensors", options->tensors, "Every tensor with type and shape");

@@ -12,6 +12,7 @@ struct KindName {
   PluginKind kind;
 };
 const std::vector<KindName>& kind_names();
-const KindName* find_kind(const std::string& word);  // singular, plural or the plugin kind's own name; null when unknown
+const KindName* find_kind(
+    const std::string& word);  // singular, plural or the plugin kind's own name; null when unknown
 
 }  // namespace stamp

@@ -16,7 +16,8 @@ ExitCode run(const Front&, const Options& options) {
   const TrialPlace place = find_trial(options.trial);
   const fs::path log = place.run.store.log_path(place.id);
   std::error_code ec;
-  if (!fs::exists(log, ec)) throw DataError(fmt::format("{}: trial {} has no log; it has not been run yet", log.string(), place.id));
+  if (!fs::exists(log, ec))
+    throw DataError(fmt::format("{}: trial {} has no log; it has not been run yet", log.string(), place.id));
   data(read_file(log));
   return ExitCode::done;
 }

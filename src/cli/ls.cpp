@@ -35,7 +35,8 @@ std::string run_text(const RunFolder& run) {
     const bool done = t.record && t.record->status == "done";
     std::vector<std::string> row{t.id, done ? "done" : t.record ? "failed" : t.missing.empty() ? "new" : "missing"};
     for (const std::string& p : paths) {
-      const auto value = setting(t.labels.empty() ? Json::object() : t.labels.front(), t.record ? t.record->spec : Json::object(), p);
+      const auto value =
+          setting(t.labels.empty() ? Json::object() : t.labels.front(), t.record ? t.record->spec : Json::object(), p);
       row.push_back(value ? setting_text(*value) : "");
     }
     const Metric* m = done ? find_metric(*t.record, source.table.value) : nullptr;
@@ -70,7 +71,8 @@ ExitCode run(const Front&, const Options& options) {
       const Record* r = one.records.find(t.id);
       if (r) ++(r->status == "done" ? done : failed);
     }
-    rows.push_back({folder.string(), one.plan.name, std::to_string(one.plan.trials.size()), std::to_string(done), std::to_string(failed)});
+    rows.push_back({folder.string(), one.plan.name, std::to_string(one.plan.trials.size()), std::to_string(done),
+                    std::to_string(failed)});
   }
   data(columns(rows));
   return ExitCode::done;

@@ -16,8 +16,8 @@ using namespace stamp;
 
 std::string version_text() {
   const Json code = code_provenance();
-  return fmt::format("stamp 0.1.0 ({}{}, {})", code["revision"].get<std::string>().substr(0, 12), code.value("dirty", false) ? ", dirty" : "",
-                     code["build"].get<std::string>());
+  return fmt::format("stamp 0.1.0 ({}{}, {})", code["revision"].get<std::string>().substr(0, 12),
+                     code.value("dirty", false) ? ", dirty" : "", code["build"].get<std::string>());
 }
 
 std::vector<std::string> verbs_of(const CLI::App& app) {
@@ -41,7 +41,8 @@ int parse_failed(const CLI::App& app, const CLI::ParseError& error, int argc, ch
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Sequence transforms and mixed precision for quantized language models: sweeps, records, tables.", "stamp"};
+  CLI::App app{"Sequence transforms and mixed precision for quantized language models: sweeps, records, tables.",
+               "stamp"};
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
   app.set_help_flag("-h,--help", "Print this help");
@@ -61,9 +62,10 @@ int run(int argc, char** argv) {
   add_doctor(app, action);
   add_export(app, action);
   add_completion(app, action);
-  app.footer("Examples:\n  stamp plan experiments/quickstart/sweep.yaml\n  stamp run experiments/quickstart/sweep.yaml\n\n"
-             "stdout carries data, stderr talk. Exit codes: 0 done, 1 our fault, 2 configuration or usage, 3 some trials\n"
-             "failed, 4 outside tolerance, 5 results could not be written, 6 data or model missing, 130 interrupted.");
+  app.footer(
+      "Examples:\n  stamp plan experiments/quickstart/sweep.yaml\n  stamp run experiments/quickstart/sweep.yaml\n\n"
+      "stdout carries data, stderr talk. Exit codes: 0 done, 1 our fault, 2 configuration or usage, 3 some trials\n"
+      "failed, 4 outside tolerance, 5 results could not be written, 6 data or model missing, 130 interrupted.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -49,7 +49,9 @@ std::string plan_text(const Plan& plan, const Selection& only, const Schema& sch
     for (std::size_t i = 0; i < t.labels.size(); ++i) {
       std::vector<std::string> row{i == 0 ? t.id : "", i == 0 ? name_of(t.state) : "merged"};
       for (const std::string& c : label_cells(t.labels[i], paths)) row.push_back(c);
-      row.push_back(i > 0 ? "equal to the trial above" : only.covers(t.spec, schema) ? t.reason : "not selected by --only");
+      row.push_back(i > 0                         ? "equal to the trial above"
+                    : only.covers(t.spec, schema) ? t.reason
+                                                  : "not selected by --only");
       rows.push_back(std::move(row));
     }
   }
@@ -69,7 +71,8 @@ ExitCode run(const Front& front, const Options& options) {
   for (const std::string& notice : records.notices) say(notice);
   set_states(planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); });
   const SharedWork work = shared_work(planned.plan, front.catalog);
-  const Estimate guess = estimate(planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, assumed_flops_per_second());
+  const Estimate guess = estimate(
+      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, assumed_flops_per_second());
 
   if (options.format == "json") {
     data(to_json(freeze(planned.plan, *planned.schema)).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -77,13 +80,17 @@ ExitCode run(const Front& front, const Options& options) {
   }
   std::string sentence = plan_sentence(planned.plan, work, guess);
   data(sentence + "\n\n" + plan_text(planned.plan, planned.only, *planned.schema));
-  const auto n = [](std::size_t count, const char* one) { return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s"); };
+  const auto n = [](std::size_t count, const char* one) {
+    return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
+  };
   if (work.models > 0)
-    data(fmt::format("\nShared: {}, {}, {}, {}.\n", n(work.models, "model load"), n(work.references, "full-precision reference pass"),
+    data(fmt::format("\nShared: {}, {}, {}, {}.\n", n(work.models, "model load"),
+                     n(work.references, "full-precision reference pass"),
                      n(work.weights, "set") + " of prepared weights", n(work.calibrations, "calibration")));
   if (guess.seconds > 0)
-    data(fmt::format("The estimate of time rests on {}.\n", guess.measured ? "finished trials of the same models"
-                                                                            : "the number of parameters alone; the first finished trial makes it better"));
+    data(fmt::format("The estimate of time rests on {}.\n",
+                     guess.measured ? "finished trials of the same models"
+                                    : "the number of parameters alone; the first finished trial makes it better"));
   data(fmt::format("Run folder: {}\n", planned.folder.string()));
   return ExitCode::done;
 }
@@ -92,12 +99,14 @@ ExitCode run(const Front& front, const Options& options) {
 
 void add_plan(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(app, action, "plan", "What a run would do: trials with state and reason, exclusions, shared work, time, memory",
-                            "  stamp plan experiments/quickstart/sweep.yaml\n"
-                            "  stamp plan experiments/llm_table2/sweep.yaml --set data.windows=4 --only quantization.method=rtn",
-                            options, run);
+  CLI::App* verb = add_verb(
+      app, action, "plan", "What a run would do: trials with state and reason, exclusions, shared work, time, memory",
+      "  stamp plan experiments/quickstart/sweep.yaml\n"
+      "  stamp plan experiments/llm_table2/sweep.yaml --set data.windows=4 --only quantization.method=rtn",
+      options, run);
   verb->add_option("FILE", options->file, "Experiment file")->required();
-  verb->add_option("--set", options->overrides, "Override one setting, a.b=value; may be repeated")->allow_extra_args(false);
+  verb->add_option("--set", options->overrides, "Override one setting, a.b=value; may be repeated")
+      ->allow_extra_args(false);
   verb->add_option("--only", options->only, "Only these trials, path=value,path=value");
   verb->add_option("--output", options->output, "Run folder (default: runs/<name>)");
   verb->add_flag("--smoke", options->smoke, "The plan of a smoke run");

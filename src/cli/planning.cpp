@@ -35,7 +35,8 @@ const Surroundings::ModelFacts& Surroundings::model(const std::string& path) {
     const Json about = describe_model(*checkpoint);
     facts.parameters = number_at(about, "parameters");
     facts.vocabulary = number_at(about, "vocabulary");
-    if (const auto d = about.find("dimensions"); d != about.end() && facts.vocabulary == 0) facts.vocabulary = number_at(*d, "vocabulary");
+    if (const auto d = about.find("dimensions"); d != about.end() && facts.vocabulary == 0)
+      facts.vocabulary = number_at(*d, "vocabulary");
   } catch (const DataError& error) {
     facts.missing = error.what();
   }

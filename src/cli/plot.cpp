@@ -37,7 +37,9 @@ ExitCode run(const Front&, const Options& options) {
   const fs::path script = scripts_folder() / "plot.py";
   std::error_code ec;
   if (!fs::exists(script, ec))
-    throw DataError(fmt::format("{}: the plotting script is missing; set STAMP_SCRIPTS to the scripts folder (the data are in {})", script.string(), plots.string()));
+    throw DataError(
+        fmt::format("{}: the plotting script is missing; set STAMP_SCRIPTS to the scripts folder (the data are in {})",
+                    script.string(), plots.string()));
   const fs::path interpreter = python();
   WorkerCommand command{interpreter, {}};
   if (interpreter == "/usr/bin/env") command.arguments.push_back("python3");
@@ -51,7 +53,8 @@ ExitCode run(const Front&, const Options& options) {
   if (interrupted()) return ExitCode::interrupted;
   if (!end.exited || end.code != 0)
     throw Error(end.exited && end.code == 2 ? ExitCode::usage : ExitCode::internal,
-                fmt::format("{} ended with {}; the data it draws are in {}", script.filename().string(), end.text(), plots.string()));
+                fmt::format("{} ended with {}; the data it draws are in {}", script.filename().string(), end.text(),
+                            plots.string()));
   return ExitCode::done;
 }
 

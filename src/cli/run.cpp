@@ -74,7 +74,8 @@ void show_table(const RunStore& store, const FrozenPlan& plan, const ReadRecords
   }
 }
 
-ExitCode finish(const RunStore& store, const FrozenPlan& plan, const std::vector<std::string>& selected, ExitCode worker) {
+ExitCode finish(const RunStore& store, const FrozenPlan& plan, const std::vector<std::string>& selected,
+                ExitCode worker) {
   const ReadRecords records = store.read(false);
   for (const std::string& notice : records.notices) say(notice);
   std::vector<std::string> failed;
@@ -113,7 +114,8 @@ ExitCode run(const Front& front, const Options& options) {
 
   Surroundings around(front.catalog, planned.plan.base);
   set_states(planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); });
-  const Estimate guess = estimate(planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, assumed_flops_per_second());
+  const Estimate guess = estimate(
+      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, assumed_flops_per_second());
   say(plan_sentence(planned.plan, shared_work(planned.plan, front.catalog), guess));
   const FrozenPlan frozen = freeze_into(store, planned, options.smoke);
 
@@ -138,11 +140,14 @@ ExitCode run(const Front& front, const Options& options) {
   }
   ExitCode worker = ExitCode::done;
   if (!todo.empty())
-    worker = run_all(store, todo, options.fail_fast, lock->descriptor(), [&](const std::string& id) { return blank_record(frozen, id); }).code;
+    worker = run_all(store, todo, options.fail_fast, lock->descriptor(), [&](const std::string& id) {
+               return blank_record(frozen, id);
+             }).code;
   const ExitCode code = finish(store, frozen, selected, worker);
   // Nothing at all could run, and nothing had run before.
   const bool all_missing = !missing.empty() && todo.empty() &&
-                           std::none_of(planned.plan.trials.begin(), planned.plan.trials.end(), [](const PlannedTrial& t) { return t.state == TrialState::done; });
+                           std::none_of(planned.plan.trials.begin(), planned.plan.trials.end(),
+                                        [](const PlannedTrial& t) { return t.state == TrialState::done; });
   return code == ExitCode::done && all_missing ? ExitCode::missing : code;
 }
 
@@ -150,14 +155,18 @@ ExitCode run(const Front& front, const Options& options) {
 
 void add_run(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(app, action, "run", "Run what is missing and print the table; the same command continues after any stop",
-                            "  stamp run experiments/quickstart/sweep.yaml\n"
-                            "  stamp run experiments/llm_table2/sweep.yaml --set data.windows=4 --only quantization.method=rtn --output runs/rtn",
-                            options, run);
+  CLI::App* verb =
+      add_verb(app, action, "run", "Run what is missing and print the table; the same command continues after any stop",
+               "  stamp run experiments/quickstart/sweep.yaml\n"
+               "  stamp run experiments/llm_table2/sweep.yaml --set data.windows=4 --only quantization.method=rtn "
+               "--output runs/rtn",
+               options, run);
   verb->add_option("FILE", options->file, "Experiment file")->required();
-  verb->add_option("--set", options->overrides, "Override one setting, a.b=value; may be repeated")->allow_extra_args(false);
+  verb->add_option("--set", options->overrides, "Override one setting, a.b=value; may be repeated")
+      ->allow_extra_args(false);
   verb->add_option("--only", options->only, "Only these trials, path=value,path=value");
-  verb->add_flag("--smoke", options->smoke, "Does everything run? One short window, the first trial of every method; the folder ends in -smoke");
+  verb->add_flag("--smoke", options->smoke,
+                 "Does everything run? One short window, the first trial of every method; the folder ends in -smoke");
   verb->add_option("--output", options->output, "Run folder (default: runs/<name>)");
   verb->add_flag("--fail-fast", options->fail_fast, "Stop at the first failed trial");
 }

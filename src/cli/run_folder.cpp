@@ -32,9 +32,13 @@ fs::path program_folder() {
   return ec ? fs::path(".") : self.parent_path();
 }
 
-fs::path paper_folder() { return resource("STAMP_CONFIGS", "configs") / "paper"; }
+fs::path paper_folder() {
+  return resource("STAMP_CONFIGS", "configs") / "paper";
+}
 
-fs::path scripts_folder() { return resource("STAMP_SCRIPTS", "scripts"); }
+fs::path scripts_folder() {
+  return resource("STAMP_SCRIPTS", "scripts");
+}
 
 bool is_run_folder(const std::string& path) {
   std::error_code ec;
@@ -66,8 +70,8 @@ ReportSource report_source(const FrozenPlan& plan, const ReadRecords& records) {
     source.trials.push_back(std::move(r));
   }
   for (const ExcludedCell& x : plan.excluded) source.excluded.push_back({x.labels, x.because});
-  source.left_out = static_cast<std::size_t>(
-      std::count_if(records.records.begin(), records.records.end(), [&](const Record& r) { return planned.count(r.id) == 0; }));
+  source.left_out = static_cast<std::size_t>(std::count_if(records.records.begin(), records.records.end(),
+                                                           [&](const Record& r) { return planned.count(r.id) == 0; }));
   return source;
 }
 
@@ -76,7 +80,8 @@ std::optional<PaperEntry> paper_of(const TableSpec& table) {
   const fs::path folder = paper_folder();
   std::error_code ec;
   if (!fs::is_directory(folder, ec)) {
-    say(fmt::format("{}: no such folder, so no paper columns; set STAMP_CONFIGS to the configs folder", folder.string()));
+    say(fmt::format("{}: no such folder, so no paper columns; set STAMP_CONFIGS to the configs folder",
+                    folder.string()));
     return std::nullopt;
   }
   return find_paper(folder, table.paper);
@@ -87,7 +92,8 @@ TrialPlace find_trial(const std::string& argument) {
     const RunFolder run = open_run(argument, false);
     std::vector<std::string> ids;
     for (const FrozenTrial& t : run.plan.trials) ids.push_back(t.id);
-    throw ConfigError(fmt::format("{}: name a trial of this folder too, as {}/TRIAL; it has {}", argument, argument, join(ids, ", ")));
+    throw ConfigError(fmt::format("{}: name a trial of this folder too, as {}/TRIAL; it has {}", argument, argument,
+                                  join(ids, ", ")));
   }
   const fs::path path(argument);
   TrialPlace place;
@@ -105,10 +111,11 @@ TrialPlace find_trial(const std::string& argument) {
     place.id = matching.front();
     return place;
   }
-  throw ConfigError(matching.empty() ? fmt::format("{}: no trial \"{}\" in this folder{}; it has {}", path.parent_path().string(), wanted,
-                                                   did_you_mean(wanted, ids), join(ids, ", "))
-                                     : fmt::format("{}: \"{}\" is the beginning of several trials: {}", path.parent_path().string(), wanted,
-                                                   join(matching, ", ")));
+  throw ConfigError(matching.empty()
+                        ? fmt::format("{}: no trial \"{}\" in this folder{}; it has {}", path.parent_path().string(),
+                                      wanted, did_you_mean(wanted, ids), join(ids, ", "))
+                        : fmt::format("{}: \"{}\" is the beginning of several trials: {}", path.parent_path().string(),
+                                      wanted, join(matching, ", ")));
 }
 
 }  // namespace stamp

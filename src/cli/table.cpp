@@ -18,7 +18,8 @@ ExitCode run(const Front&, const Options& options) {
   if (!options.value.empty()) source.table.value = options.value;
   if (!options.paper.empty()) source.table.paper = options.paper;
   const std::optional<PaperEntry> paper = paper_of(source.table);
-  const Table table = make_table(source, options.layout.empty() ? source.table.layout : options.layout, paper ? &*paper : nullptr);
+  const Table table =
+      make_table(source, options.layout.empty() ? source.table.layout : options.layout, paper ? &*paper : nullptr);
   data(options.format == "csv" ? csv(table) : options.format == "tex" ? latex(table) : markdown(table));
   return ExitCode::done;
 }
@@ -27,13 +28,16 @@ ExitCode run(const Front&, const Options& options) {
 
 void add_table(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(app, action, "table", "The table of a run, with paper and difference columns where a paper value exists",
-                            "  stamp table runs/quickstart --format md\n"
-                            "  stamp table runs/quickstart --format csv --layout long > quickstart.csv",
-                            options, run);
+  CLI::App* verb =
+      add_verb(app, action, "table", "The table of a run, with paper and difference columns where a paper value exists",
+               "  stamp table runs/quickstart --format md\n"
+               "  stamp table runs/quickstart --format csv --layout long > quickstart.csv",
+               options, run);
   verb->add_option("DIR", options->folder, "Run folder")->required();
-  verb->add_option("--format", options->format, "md, tex or csv (default: md)")->check(CLI::IsMember({"md", "tex", "csv"}));
-  verb->add_option("--layout", options->layout, "grid: rows x columns of the experiment; long: one row a trial")->check(CLI::IsMember(table_layouts()));
+  verb->add_option("--format", options->format, "md, tex or csv (default: md)")
+      ->check(CLI::IsMember({"md", "tex", "csv"}));
+  verb->add_option("--layout", options->layout, "grid: rows x columns of the experiment; long: one row a trial")
+      ->check(CLI::IsMember(table_layouts()));
   verb->add_option("--value", options->value, "Metric to show instead of the experiment's");
   verb->add_option("--paper", options->paper, "Paper entry to show instead of the experiment's");
 }

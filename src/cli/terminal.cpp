@@ -12,21 +12,28 @@ namespace stamp {
 namespace {
 
 std::size_t width(const std::string& s) {
-  return static_cast<std::size_t>(std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 }  // namespace
 
-void say(const std::string& line) { std::cerr << line << std::endl; }
+void say(const std::string& line) {
+  std::cerr << line << std::endl;
+}
 
 void fail(const std::string& text) {
   for (const std::string& line : split(text, '\n')) std::cerr << "stamp: " << line << "\n";
   std::cerr.flush();
 }
 
-void data(const std::string& text) { std::cout << text; }
+void data(const std::string& text) {
+  std::cout << text;
+}
 
-bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
+bool stdout_is_terminal() {
+  return ::isatty(STDOUT_FILENO) == 1;
+}
 
 std::string columns(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;

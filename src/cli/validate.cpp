@@ -29,7 +29,8 @@ std::string validate_file(const std::string& file, const Options& options, const
   const Plan plan = expand(experiment, catalog);
   for (const std::string& warning : plan.warnings) say("warning: " + warning);
   if (!plan.table.paper.empty()) paper_of(plan.table);
-  return fmt::format("experiment {}, {} trials, {} excluded", experiment.name, plan.trials.size(), plan.excluded.size());
+  return fmt::format("experiment {}, {} trials, {} excluded", experiment.name, plan.trials.size(),
+                     plan.excluded.size());
 }
 
 ExitCode run(const Front& front, const Options& options) {
@@ -49,7 +50,8 @@ ExitCode run(const Front& front, const Options& options) {
 
 void add_validate(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(app, action, "validate", "Read and type experiment files, pieces, paper values and expectations; no model is opened",
+  CLI::App* verb = add_verb(app, action, "validate",
+                            "Read and type experiment files, pieces, paper values and expectations; no model is opened",
                             "  stamp validate experiments/quickstart/sweep.yaml\n"
                             "  stamp validate configs/models/*.yaml configs/paper/*.yaml experiments/*/expected.yaml",
                             options, run);

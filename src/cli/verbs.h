@@ -40,7 +40,8 @@ CLI::App* add_verb(CLI::App& app, Action& action, const char* name, const char* 
                    std::shared_ptr<Options> options, ExitCode (*run)(const Front&, const Options&)) {
   CLI::App* verb = app.add_subcommand(name, summary);
   verb->footer(std::string("Examples:\n") + examples);
-  verb->callback([&action, options, run] { action = [options, run](const Front& front) { return run(front, *options); }; });
+  verb->callback(
+      [&action, options, run] { action = [options, run](const Front& front) { return run(front, *options); }; });
   return verb;
 }
 

@@ -77,10 +77,13 @@ std::string running_id(const RunStore& store) {
 std::string WorkerEnd::text() const {
   if (exited) return fmt::format("exit code {}", code);
   const char* name = strsignal(signal);
-  return fmt::format("signal {} ({}{})", signal, name ? name : "?", signal == SIGKILL ? "; out of memory, or killed from outside" : "");
+  return fmt::format("signal {} ({}{})", signal, name ? name : "?",
+                     signal == SIGKILL ? "; out of memory, or killed from outside" : "");
 }
 
-bool interrupted() { return signals_seen > 0; }
+bool interrupted() {
+  return signals_seen > 0;
+}
 
 fs::path worker_program() {
   fs::path program;
@@ -89,9 +92,11 @@ fs::path worker_program() {
   else
     program = program_folder() / "stamp-worker";
   if (::access(program.c_str(), X_OK) != 0)
-    throw Error(ExitCode::internal, fmt::format("{}: {}; the worker is built with LibTorch (-DSTAMP_WITH_TORCH=ON) and lies beside stamp, or where "
-                                                "STAMP_WORKER says",
-                                                program.string(), std::strerror(errno)));
+    throw Error(
+        ExitCode::internal,
+        fmt::format("{}: {}; the worker is built with LibTorch (-DSTAMP_WITH_TORCH=ON) and lies beside stamp, or where "
+                    "STAMP_WORKER says",
+                    program.string(), std::strerror(errno)));
   return program;
 }
 
@@ -148,7 +153,9 @@ RunAllResult run_all(const RunStore& store, const std::vector<std::string>& ids,
     if (const auto said = store.repair()) say(*said);
     const auto writes = store.read(false).writes;
     const std::size_t before = left.size();
-    left.erase(std::remove_if(left.begin(), left.end(), [&](const std::string& id) { return written_since(writes, id); }), left.end());
+    left.erase(
+        std::remove_if(left.begin(), left.end(), [&](const std::string& id) { return written_since(writes, id); }),
+        left.end());
 
     if (interrupted()) {
       result.code = ExitCode::interrupted;
@@ -164,11 +171,14 @@ RunAllResult run_all(const RunStore& store, const std::vector<std::string>& ids,
     if (at != left.end()) {
       Record record = blank_record(id);
       record.status = "failed";
-      record.failure = Failure{"worker_crash", fmt::format("the worker ended with {} in this trial; its log is logs/{}.log", end.text(), id), "run"};
+      record.failure =
+          Failure{"worker_crash",
+                  fmt::format("the worker ended with {} in this trial; its log is logs/{}.log", end.text(), id), "run"};
       record.finished = utc_now();
       store.append(record);
       left.erase(at);
-      say(fmt::format("trial {}: the worker ended with {}; recorded as failed, going on with the rest", id, end.text()));
+      say(fmt::format("trial {}: the worker ended with {}; recorded as failed, going on with the rest", id,
+                      end.text()));
       if (fail_fast) break;
     } else if (left.size() == before) {
       throw Error(ExitCode::internal, fmt::format("the worker ended with {} before its first trial", end.text()));

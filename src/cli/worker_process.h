@@ -16,8 +16,8 @@ struct WorkerCommand {
 
 struct WorkerEnd {
   bool exited = false;
-  int code = 0;    // when it exited by itself
-  int signal = 0;  // when a signal ended it
+  int code = 0;              // when it exited by itself
+  int signal = 0;            // when a signal ended it
   std::string text() const;  // "exit code 7", "signal 11 (Segmentation fault)"
 };
 

@@ -29,7 +29,8 @@ Verdict judge(const ReportSource& source, const Expectation& e) {
   for (const ReportTrial& t : source.trials) {
     const Json& spec = t.record ? t.record->spec : none;
     const bool here = t.labels.empty() ? matches(e.when, none, spec)
-                                       : std::any_of(t.labels.begin(), t.labels.end(), [&](const Json& l) { return matches(e.when, l, spec); });
+                                       : std::any_of(t.labels.begin(), t.labels.end(),
+                                                     [&](const Json& l) { return matches(e.when, l, spec); });
     if (!here) continue;
     ++matched;
     if (!t.record) {
@@ -78,7 +79,8 @@ std::vector<Verdict> check(const ReportSource& source, const std::vector<Expecta
 }
 
 bool any_miss(const std::vector<Verdict>& verdicts) {
-  return std::any_of(verdicts.begin(), verdicts.end(), [](const Verdict& v) { return v.state == Verdict::State::misses; });
+  return std::any_of(verdicts.begin(), verdicts.end(),
+                     [](const Verdict& v) { return v.state == Verdict::State::misses; });
 }
 
 std::string verdicts_text(const std::vector<Verdict>& verdicts) {
@@ -96,8 +98,10 @@ std::string verdicts_text(const std::vector<Verdict>& verdicts) {
     const bool good = v.state == Verdict::State::holds;
     ++(good ? holds : misses);
     const std::string off = e.relative ? fmt::format("{:.2g}%", 100 * v.off) : number_text(v.off);
-    out += fmt::format("{}  {}: {}: measured {}, off by {} (trial {}{}){}\n", good ? "holds   " : "MISSES  ", e.id, expected, value_text(v.value), off,
-                       v.trial, v.trials > 1 ? fmt::format(", the furthest of {}", v.trials) : "", v.reason.empty() ? "" : "; " + v.reason);
+    out += fmt::format("{}  {}: {}: measured {}, off by {} (trial {}{}){}\n", good ? "holds   " : "MISSES  ", e.id,
+                       expected, value_text(v.value), off, v.trial,
+                       v.trials > 1 ? fmt::format(", the furthest of {}", v.trials) : "",
+                       v.reason.empty() ? "" : "; " + v.reason);
   }
   return out + fmt::format("{} hold, {} miss, {} untested\n", holds, misses, untested);
 }

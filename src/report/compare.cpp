@@ -81,7 +81,8 @@ double student_t_975(std::size_t n) {
   if (n <= std::size(small)) return small[n - 1];
   const double z = 1.959963984540054, v = static_cast<double>(n), z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z;
   const double z9 = z7 * z * z;
-  return z + (z3 + z) / (4 * v) + (5 * z5 + 16 * z3 + 3 * z) / (96 * v * v) + (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * v * v * v) +
+  return z + (z3 + z) / (4 * v) + (5 * z5 + 16 * z3 + 3 * z) / (96 * v * v) +
+         (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * v * v * v) +
          (79 * z9 + 776 * z7 + 1482 * z5 - 1920 * z3 - 945 * z) / (92160 * v * v * v * v);
 }
 
@@ -124,7 +125,8 @@ Comparison compare(const std::vector<Record>& a, const std::vector<Record>& b) {
   for (std::size_t i = 0; i < a.size(); ++i) {
     std::size_t partner = b.size();
     for (std::size_t j = 0; j < b.size() && partner == b.size(); ++j)
-      if (!used[j] && a[i].status == "done" && b[j].status == "done" && (single || key(sa[i]) == key(sb[j]))) partner = j;
+      if (!used[j] && a[i].status == "done" && b[j].status == "done" && (single || key(sa[i]) == key(sb[j])))
+        partner = j;
     if (partner == b.size()) {
       out.only_a.push_back(describe(a[i], sa[i], sa));
       continue;
@@ -132,7 +134,8 @@ Comparison compare(const std::vector<Record>& a, const std::vector<Record>& b) {
     used[partner] = true;
     TrialPair pair{a[i].id, b[partner].id, {}, {}};
     for (const std::string& path : paths_of({sa[i]}, {sb[partner]}))
-      if (value_at(sa[i], path) != value_at(sb[partner], path)) pair.settings.push_back({path, value_at(sa[i], path), value_at(sb[partner], path)});
+      if (value_at(sa[i], path) != value_at(sb[partner], path))
+        pair.settings.push_back({path, value_at(sa[i], path), value_at(sb[partner], path)});
     for (const Metric& m : a[i].metrics)
       if (const Metric* n = find_metric(b[partner], m.name)) pair.metrics.push_back(metric_difference(m, *n));
     out.pairs.push_back(std::move(pair));
@@ -163,7 +166,8 @@ std::string comparison_text(const Comparison& c, const std::string& a_name, cons
       if (change == 0)
         out += "  equal";
       else
-        out += fmt::format("  {}{}{}", change > 0 ? "+" : "", value_text(change), m.a != 0 ? fmt::format(" ({:+.1f}%)", 100 * change / std::fabs(m.a)) : "");
+        out += fmt::format("  {}{}{}", change > 0 ? "+" : "", value_text(change),
+                           m.a != 0 ? fmt::format(" ({:+.1f}%)", 100 * change / std::fabs(m.a)) : "");
       if (m.mean && change != 0) {
         out += fmt::format("; per item {}{}", *m.mean > 0 ? "+" : "", value_text(*m.mean));
         if (m.low) out += fmt::format(" [{}, {}]", value_text(*m.low), value_text(*m.high));

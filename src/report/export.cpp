@@ -19,9 +19,10 @@ namespace stamp {
 namespace {
 
 const std::vector<std::string>& fixed_columns() {
-  static const std::vector<std::string> names{"run",      "id",          "status",   "metric",      "value",    "unit",  "over",
-                                              "n",        "low",         "high",     "protocol",    "activation_bits", "kv_bits", "weight_bits",
-                                              "revision", "dirty",       "build",    "threads",     "finished", "failure_kind", "failure_message"};
+  static const std::vector<std::string> names{
+      "run",      "id",    "status", "metric",   "value",           "unit",         "over",
+      "n",        "low",   "high",   "protocol", "activation_bits", "kv_bits",      "weight_bits",
+      "revision", "dirty", "build",  "threads",  "finished",        "failure_kind", "failure_message"};
   return names;
 }
 
@@ -65,7 +66,9 @@ ExportRows export_rows(const std::string& run, const std::vector<Record>& record
       std::vector<std::string> f{run, r.id, r.status};
       const auto optional = [](const std::optional<double>& v) { return v ? number_text(*v) : std::string(); };
       if (m) {
-        const std::vector<std::string> metric{m->name, number_text(m->value), m->unit, m->over, std::to_string(m->n), optional(m->low), optional(m->high), m->protocol};
+        const std::vector<std::string> metric{
+            m->name,          number_text(m->value), m->unit,    m->over, std::to_string(m->n),
+            optional(m->low), optional(m->high),     m->protocol};
         f.insert(f.end(), metric.begin(), metric.end());
       } else {
         f.resize(f.size() + 8);
@@ -94,7 +97,8 @@ ExportRows export_rows(const std::string& run, const std::vector<Record>& record
       if (!finite_number(row[c])) out.numeric[c] = false;
     }
     // Ids and revisions of digits only are names all the same.
-    if (!any || out.columns[c] == "id" || out.columns[c] == "run" || out.columns[c] == "revision") out.numeric[c] = false;
+    if (!any || out.columns[c] == "id" || out.columns[c] == "run" || out.columns[c] == "revision")
+      out.numeric[c] = false;
   }
   return out;
 }
@@ -125,9 +129,13 @@ void export_sqlite(const ExportRows& rows, const fs::path& file) {
       columns += fmt::format("{}{} {}", c ? ", " : "", quoted_name(rows.columns[c]), rows.numeric[c] ? "REAL" : "TEXT");
       places += c ? ", ?" : "?";
     }
-    if (sqlite3_exec(db.get(), ("BEGIN; CREATE TABLE metrics (" + columns + ")").c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) fail();
+    if (sqlite3_exec(db.get(), ("BEGIN; CREATE TABLE metrics (" + columns + ")").c_str(), nullptr, nullptr, nullptr) !=
+        SQLITE_OK)
+      fail();
     sqlite3_stmt* raw_insert = nullptr;
-    if (sqlite3_prepare_v2(db.get(), ("INSERT INTO metrics VALUES (" + places + ")").c_str(), -1, &raw_insert, nullptr) != SQLITE_OK) fail();
+    if (sqlite3_prepare_v2(db.get(), ("INSERT INTO metrics VALUES (" + places + ")").c_str(), -1, &raw_insert,
+                           nullptr) != SQLITE_OK)
+      fail();
     const std::unique_ptr<sqlite3_stmt, FinishStatement> insert(raw_insert);
     for (const auto& row : rows.rows) {
       for (std::size_t c = 0; c < row.size(); ++c) {

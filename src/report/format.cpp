@@ -24,7 +24,8 @@ std::string state_text(TableCell::State state) {
 
 // Width on a terminal: code points. The texts here are Latin letters, digits and a few signs.
 std::size_t width(const std::string& s) {
-  return static_cast<std::size_t>(std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 std::string escape_markdown(const std::string& text) {
@@ -41,19 +42,30 @@ std::string escape_latex(const std::string& text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     switch (c) {
-      case '&': case '%': case '$': case '#': case '_': case '{': case '}': out += '\\'; out += c; break;
+      case '&':
+      case '%':
+      case '$':
+      case '#':
+      case '_':
+      case '{':
+      case '}':
+        out += '\\';
+        out += c;
+        break;
       case '~': out += "\\textasciitilde{}"; break;
       case '^': out += "\\textasciicircum{}"; break;
       case '\\': out += "\\textbackslash{}"; break;
       case '<': out += "\\textless{}"; break;
       case '>': out += "\\textgreater{}"; break;
       case '|': out += "\\textbar{}"; break;
-      case '\n': case '\r': out += ' '; break;
+      case '\n':
+      case '\r': out += ' '; break;
       default: out += c;
     }
   }
   const auto replace = [&](const std::string& from, const std::string& to) {
-    for (std::size_t at = 0; (at = out.find(from, at)) != std::string::npos; at += to.size()) out.replace(at, from.size(), to);
+    for (std::size_t at = 0; (at = out.find(from, at)) != std::string::npos; at += to.size())
+      out.replace(at, from.size(), to);
   };
   replace("†", "$^\\dagger$");
   replace("±", "$\\pm$");
@@ -94,7 +106,8 @@ std::vector<std::string> heads(const Table& t) {
   return h;
 }
 
-std::vector<std::string> line_of(const Table& t, const TableRow& row, const Marks& marks, std::string (*escape)(const std::string&)) {
+std::vector<std::string> line_of(const Table& t, const TableRow& row, const Marks& marks,
+                                 std::string (*escape)(const std::string&)) {
   std::vector<std::string> fields;
   for (const std::string& l : row.labels) fields.push_back(escape(l));
   for (const TableCell& c : row.cells) {
@@ -107,7 +120,9 @@ std::vector<std::string> line_of(const Table& t, const TableRow& row, const Mark
   return fields;
 }
 
-std::string optional_number(const std::optional<double>& v) { return v ? number_text(*v) : ""; }
+std::string optional_number(const std::optional<double>& v) {
+  return v ? number_text(*v) : "";
+}
 
 }  // namespace
 
@@ -140,7 +155,9 @@ std::string markdown(const Table& t) {
     }
     out += "\n";
   };
-  if (!t.title.empty()) out += "**" + escape_markdown(t.title) + "**" + (t.columns_are.empty() ? "" : " (columns: " + escape_markdown(t.columns_are) + ")") + "\n\n";
+  if (!t.title.empty())
+    out += "**" + escape_markdown(t.title) + "**" +
+           (t.columns_are.empty() ? "" : " (columns: " + escape_markdown(t.columns_are) + ")") + "\n\n";
   write(lines[0]);
   out += "|";
   for (std::size_t i = 0; i < widths.size(); ++i)
@@ -154,8 +171,10 @@ std::string markdown(const Table& t) {
 
 std::string latex(const Table& t) {
   const Marks marks{"$^\\dagger$", "\\textbf{", "}", "$\\pm$"};
-  std::string out = "% needs \\usepackage{booktabs}\n\\begin{table}\n  \\centering\n  \\caption{" + escape_latex(t.title) + "}\n  \\begin{tabular}{";
-  out += std::string(t.row_heads.size(), 'l') + std::string(t.columns.size() * (t.with_paper ? 3 : 1), 'r') + "}\n    \\toprule\n";
+  std::string out = "% needs \\usepackage{booktabs}\n\\begin{table}\n  \\centering\n  \\caption{" +
+                    escape_latex(t.title) + "}\n  \\begin{tabular}{";
+  out += std::string(t.row_heads.size(), 'l') + std::string(t.columns.size() * (t.with_paper ? 3 : 1), 'r') +
+         "}\n    \\toprule\n";
   const auto write = [&](const std::vector<std::string>& fields) { out += "    " + join(fields, " & ") + " \\\\\n"; };
   std::vector<std::string> head;
   for (const std::string& h : heads(t)) head.push_back(escape_latex(h));
@@ -198,8 +217,8 @@ std::string csv_line(const std::vector<std::string>& fields) {
 std::string csv(const Table& t) {
   std::vector<std::string> head = t.row_heads;
   const std::string column_head = t.columns_are.empty() ? "column" : t.columns_are;
-  for (const char* h : {"metric", "state", "value", "unit", "n", "low", "high", "samples", "deviation", "paper", "difference", "difference_percent",
-                        "sees_ahead", "trials"})
+  for (const char* h : {"metric", "state", "value", "unit", "n", "low", "high", "samples", "deviation", "paper",
+                        "difference", "difference_percent", "sees_ahead", "trials"})
     head.push_back(h);
   head.insert(head.begin() + static_cast<std::ptrdiff_t>(t.row_heads.size()), column_head);
   std::string out = csv_line(head);

@@ -12,7 +12,9 @@ namespace stamp {
 
 namespace {
 
-std::string plural(std::size_t n, const std::string& one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
+std::string plural(std::size_t n, const std::string& one) {
+  return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s");
+}
 
 std::string text_at(const Json& json, const char* key) {
   const auto it = json.find(key);
@@ -28,10 +30,12 @@ std::string some(const std::set<std::string>& values) {
 // "W4 A4.125 KV4.125" over all trials, or ranges.
 std::string bits_note(const std::vector<const Record*>& done) {
   std::vector<std::string> parts;
-  for (const auto& [key, head] : {std::pair{"weight_bits", "weights"}, {"activation_bits", "activations"}, {"kv_bits", "KV cache"}}) {
+  for (const auto& [key, head] :
+       {std::pair{"weight_bits", "weights"}, {"activation_bits", "activations"}, {"kv_bits", "KV cache"}}) {
     std::set<double> values;
     for (const Record* r : done)
-      if (const auto it = r->averages.find(key); it != r->averages.end() && it->is_number()) values.insert(it->get<double>());
+      if (const auto it = r->averages.find(key); it != r->averages.end() && it->is_number())
+        values.insert(it->get<double>());
     if (values.empty()) continue;
     parts.push_back(values.size() == 1 ? fmt::format("{} {:.4g}", head, *values.begin())
                                        : fmt::format("{} {:.4g} to {:.4g}", head, *values.begin(), *values.rbegin()));
@@ -93,8 +97,9 @@ std::vector<std::string> reader_notes(const ReportSource& source, const std::str
   }
   if (!windows.empty())
     notes.push_back(fmt::format("Measured on {} only, not on the whole text; small differences may be chance.",
-                                *windows.begin() == *windows.rbegin() ? plural(static_cast<std::size_t>(*windows.begin()), "window")
-                                                                      : fmt::format("{} to {} windows", *windows.begin(), *windows.rbegin())));
+                                *windows.begin() == *windows.rbegin()
+                                    ? plural(static_cast<std::size_t>(*windows.begin()), "window")
+                                    : fmt::format("{} to {} windows", *windows.begin(), *windows.rbegin())));
   if (const std::string bits = bits_note(done); !bits.empty()) notes.push_back(bits);
 
   std::set<std::string> revisions, builds, cpus, threads;
@@ -109,26 +114,34 @@ std::vector<std::string> reader_notes(const ReportSource& source, const std::str
     for (const std::string& type : low_types(*r)) stored[text_at(r->model, "name")].insert(type);
   }
   for (const auto& [model, types] : stored)
-    notes.push_back(fmt::format("{}: the checkpoint itself stores weights as {}; \"full precision\" means those values, dequantized.",
-                                model.empty() ? "Model" : model, some(types)));
-  if (dirty) notes.push_back(fmt::format("Dirty code: {} made by sources that differ from their revision.", plural(dirty, "trial")));
+    notes.push_back(fmt::format(
+        "{}: the checkpoint itself stores weights as {}; \"full precision\" means those values, dequantized.",
+        model.empty() ? "Model" : model, some(types)));
+  if (dirty)
+    notes.push_back(
+        fmt::format("Dirty code: {} made by sources that differ from their revision.", plural(dirty, "trial")));
   for (const std::string& build : builds)
     if (build != "Release" && build != "RelWithDebInfo" && build != "MinSizeRel" && !build.empty())
       notes.push_back(fmt::format("Some trials were made by a {} build.", build));
   if (revisions.size() > 1) notes.push_back("Mixed revisions of the code: " + some(revisions) + ".");
   if (cpus.size() > 1) notes.push_back("Mixed hardware: " + some(cpus) + ".");
-  if (threads.size() > 1) notes.push_back("Mixed thread counts: " + some(threads) + "; sums differ in the last digits.");
+  if (threads.size() > 1)
+    notes.push_back("Mixed thread counts: " + some(threads) + "; sums differ in the last digits.");
 
   std::size_t findings = 0;
   double worst = 0;
   for (const Record* r : done)
     for (const char* key : {"findings", "violations"})
-      if (const auto it = r->bound.find(key); it != r->bound.end() && it->is_number_integer() && it->get<std::int64_t>() > 0) ++findings;
+      if (const auto it = r->bound.find(key);
+          it != r->bound.end() && it->is_number_integer() && it->get<std::int64_t>() > 0)
+        ++findings;
   for (const Record* r : done)
-    if (const auto it = r->bound.find("worst_ratio"); it != r->bound.end() && it->is_number()) worst = std::max(worst, it->get<double>());
+    if (const auto it = r->bound.find("worst_ratio"); it != r->bound.end() && it->is_number())
+      worst = std::max(worst, it->get<double>());
   if (findings)
-    notes.push_back(fmt::format("FINDING: in {} an error exceeds Theorem 1 where its conditions hold (worst ratio {:.3g}).",
-                                plural(findings, "trial"), worst));
+    notes.push_back(
+        fmt::format("FINDING: in {} an error exceeds Theorem 1 where its conditions hold (worst ratio {:.3g}).",
+                    plural(findings, "trial"), worst));
 
   std::map<std::string, std::size_t> warnings;
   for (const Record* r : done)
@@ -144,7 +157,8 @@ std::vector<std::string> reader_notes(const ReportSource& source, const std::str
 
   for (const auto& [kind, ids] : failed)
     notes.push_back(fmt::format("{} failed ({}): {}.", plural(ids.size(), "trial"), kind, join(ids, ", ")));
-  for (const auto& [why, ids] : missing) notes.push_back(fmt::format("{} could not run: {}.", plural(ids.size(), "trial"), why));
+  for (const auto& [why, ids] : missing)
+    notes.push_back(fmt::format("{} could not run: {}.", plural(ids.size(), "trial"), why));
   if (pending) notes.push_back(fmt::format("{} not run yet.", plural(pending, "trial")));
 
   std::vector<std::pair<std::string, std::size_t>> excluded;
@@ -155,8 +169,11 @@ std::vector<std::string> reader_notes(const ReportSource& source, const std::str
     else
       ++it->second;
   }
-  for (const auto& [because, n] : excluded) notes.push_back(fmt::format("{} excluded: {}.", plural(n, "cell"), because));
-  if (source.left_out) notes.push_back(fmt::format("{} of an earlier version of the experiment left out.", plural(source.left_out, "record")));
+  for (const auto& [because, n] : excluded)
+    notes.push_back(fmt::format("{} excluded: {}.", plural(n, "cell"), because));
+  if (source.left_out)
+    notes.push_back(
+        fmt::format("{} of an earlier version of the experiment left out.", plural(source.left_out, "record")));
   return notes;
 }
 

@@ -7,8 +7,9 @@
 
 namespace stamp {
 
-// Notes on all trials of the source: few windows, dirty code, debug build, mixed hardware or threads or revisions, failed, missing
-// and pending trials, exclusions with their reasons, stored types of the checkpoint, findings against the bound, warnings.
+// Notes on all trials of the source: few windows, dirty code, debug build, mixed hardware or threads or revisions,
+// failed, missing and pending trials, exclusions with their reasons, stored types of the checkpoint, findings against
+// the bound, warnings.
 std::vector<std::string> reader_notes(const ReportSource& source, const std::string& metric);
 // A transform along the sequence was at work while the model was scored teacher-forced. Specification methods 2.11.
 bool sees_ahead(const Record& record);

@@ -11,7 +11,9 @@ namespace stamp {
 
 namespace {
 
-std::string optional_number(const std::optional<double>& v) { return v ? number_text(*v) : ""; }
+std::string optional_number(const std::optional<double>& v) {
+  return v ? number_text(*v) : "";
+}
 
 std::string average(const Record& r, const char* key) {
   const auto it = r.averages.find(key);
@@ -23,7 +25,9 @@ class Heads {
  public:
   explicit Heads(const ReportSource& source) {
     for (const std::string& p : varied_paths(source))
-      if (p != "model.name" && p != "model.path" && p != "quantization.method" && p != "quantization.sequence.transform") others_.push_back(p);
+      if (p != "model.name" && p != "model.path" && p != "quantization.method" &&
+          p != "quantization.sequence.transform")
+        others_.push_back(p);
   }
   std::vector<std::string> of(const ReportTrial& t, const Json& labels) const {
     const Json& spec = t.record->spec;
@@ -55,14 +59,16 @@ std::string layer_of(const std::string& slot) {
   return "";
 }
 
-void append(std::vector<std::string>& to, std::initializer_list<std::string> more) { to.insert(to.end(), more); }
+void append(std::vector<std::string>& to, std::initializer_list<std::string> more) {
+  to.insert(to.end(), more);
+}
 
 }  // namespace
 
 std::string perplexity_csv(const ReportSource& source, const std::string& metric) {
   const Heads heads(source);
-  std::string out =
-      csv_line({"id", "model", "method", "transform", "label", "value", "low", "high", "n", "fp", "activation_bits", "kv_bits", "weight_bits", "protocol"});
+  std::string out = csv_line({"id", "model", "method", "transform", "label", "value", "low", "high", "n", "fp",
+                              "activation_bits", "kv_bits", "weight_bits", "protocol"});
   static const Json none = Json::object();
   for (const ReportTrial& t : source.trials) {
     if (!t.record || t.record->status != "done") continue;
@@ -84,16 +90,19 @@ std::string perplexity_csv(const ReportSource& source, const std::string& metric
 
 std::string bound_csv(const ReportSource& source) {
   const Heads heads(source);
-  std::string out = csv_line({"id", "model", "method", "transform", "label", "slot", "kind", "layer", "tokens", "features", "samples", "bits", "signal",
-                              "error", "b1", "b2", "b3", "b4", "ratio", "worst_ratio", "sqnr_db", "energy_share", "theorem"});
+  std::string out =
+      csv_line({"id",     "model",    "method",  "transform",   "label",   "slot",         "kind",   "layer",
+                "tokens", "features", "samples", "bits",        "signal",  "error",        "b1",     "b2",
+                "b3",     "b4",       "ratio",   "worst_ratio", "sqnr_db", "energy_share", "theorem"});
   for_each_done(source, [&](const ReportTrial& t, const Json& labels) {
     for (const SlotResult& s : t.record->slots) {
       const SlotStatistics& a = s.sums;
       if (a.samples == 0) continue;  // a slot that was left in full precision
       std::vector<std::string> f = heads.of(t, labels);
-      append(f, {s.name, s.kind, layer_of(s.name), std::to_string(a.tokens), std::to_string(a.features), std::to_string(a.samples),
-                 optional_number(s.bits()), number_text(a.signal), number_text(a.error), number_text(a.b1), number_text(a.b2), number_text(a.b3),
-                 number_text(a.b4), number_text(s.ratio()), number_text(a.worst_ratio), number_text(a.sqnr_db()), optional_number(s.share()),
+      append(f, {s.name, s.kind, layer_of(s.name), std::to_string(a.tokens), std::to_string(a.features),
+                 std::to_string(a.samples), optional_number(s.bits()), number_text(a.signal), number_text(a.error),
+                 number_text(a.b1), number_text(a.b2), number_text(a.b3), number_text(a.b4), number_text(s.ratio()),
+                 number_text(a.worst_ratio), number_text(a.sqnr_db()), optional_number(s.share()),
                  s.theorem.empty() ? "holds" : s.theorem});
       out += csv_line(f);
     }
@@ -103,8 +112,8 @@ std::string bound_csv(const ReportSource& source) {
 
 std::string energy_csv(const ReportSource& source) {
   const Heads heads(source);
-  std::string out = csv_line(
-      {"id", "model", "method", "transform", "label", "kind", "slots", "tokens", "row_from", "row_to", "energy", "relative", "error", "bits"});
+  std::string out = csv_line({"id", "model", "method", "transform", "label", "kind", "slots", "tokens", "row_from",
+                              "row_to", "energy", "relative", "error", "bits"});
   struct Sums {
     std::size_t slots = 0;
     std::vector<double> energy, relative, error, bits;
@@ -117,7 +126,8 @@ std::string energy_csv(const ReportSource& source) {
       if (!rows || rows->edges.size() < 2) continue;
       const std::size_t n = rows->edges.size() - 1;
       double total = 0;
-      for (std::size_t i = 0; i < n; ++i) total += rows->energy[i] * static_cast<double>(rows->edges[i + 1] - rows->edges[i]);
+      for (std::size_t i = 0; i < n; ++i)
+        total += rows->energy[i] * static_cast<double>(rows->edges[i + 1] - rows->edges[i]);
       const double mean = total / static_cast<double>(rows->edges.back());
       Sums& g = groups[{s.kind, rows->edges}];
       for (auto* v : {&g.energy, &g.relative, &g.error, &g.bits}) v->resize(n, 0);
@@ -134,9 +144,9 @@ std::string energy_csv(const ReportSource& source) {
       const auto slots = static_cast<double>(g.slots);
       for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
         std::vector<std::string> f = heads.of(t, labels);
-        append(f, {kind, std::to_string(g.slots), std::to_string(edges.back()), std::to_string(edges[i]), std::to_string(edges[i + 1]),
-                   number_text(g.energy[i] / slots), number_text(g.relative[i] / slots), number_text(g.error[i] / slots),
-                   number_text(g.bits[i] / slots)});
+        append(f, {kind, std::to_string(g.slots), std::to_string(edges.back()), std::to_string(edges[i]),
+                   std::to_string(edges[i + 1]), number_text(g.energy[i] / slots), number_text(g.relative[i] / slots),
+                   number_text(g.error[i] / slots), number_text(g.bits[i] / slots)});
         out += csv_line(f);
       }
     }

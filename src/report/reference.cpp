@@ -14,7 +14,9 @@ namespace {
 
 using Faults = std::vector<std::string>;
 
-std::string at(const Place& place, const std::string& text) { return place.text() + ": " + text; }
+std::string at(const Place& place, const std::string& text) {
+  return place.text() + ": " + text;
+}
 
 // A map with known keys; every fault goes into the list, reading goes on.
 class StrictMap {
@@ -27,8 +29,8 @@ class StrictMap {
     }
     for (const YamlEntry& e : node.entries)
       if (std::find(keys.begin(), keys.end(), e.key) == keys.end())
-        faults_.push_back(at(e.key_place, fmt::format("{}: unknown key \"{}\"{}; known are {}", where_, e.key, did_you_mean(e.key, keys),
-                                                      join(keys, ", "))));
+        faults_.push_back(at(e.key_place, fmt::format("{}: unknown key \"{}\"{}; known are {}", where_, e.key,
+                                                      did_you_mean(e.key, keys), join(keys, ", "))));
   }
   const YamlNode* need(const char* key) const {
     const YamlNode* n = node_.find(key);
@@ -81,8 +83,8 @@ class StrictMap {
         out[e.key] = Json::array();
         for (const YamlNode& item : e.value.items) out[e.key].push_back(scalar(item));
       } else {
-        faults_.push_back(at(e.value.place, fmt::format("{}.{}.{}: should be a value or a list of values, is {}", where_, key, e.key,
-                                                        describe_node(e.value))));
+        faults_.push_back(at(e.value.place, fmt::format("{}.{}.{}: should be a value or a list of values, is {}",
+                                                        where_, key, e.key, describe_node(e.value))));
       }
     }
     return out;
@@ -105,7 +107,9 @@ class StrictMap {
 
 void check_schema(const StrictMap& map, const YamlNode& root, Faults& faults) {
   const auto schema = map.number("schema");
-  if (schema && *schema != 1) faults.push_back(at(root.find("schema")->place, fmt::format("schema {} is not known here; this program reads 1", number_text(*schema))));
+  if (schema && *schema != 1)
+    faults.push_back(at(root.find("schema")->place,
+                        fmt::format("schema {} is not known here; this program reads 1", number_text(*schema))));
 }
 
 }  // namespace
@@ -151,7 +155,8 @@ PaperEntry find_paper(const fs::path& folder, const std::string& id) {
       ids.push_back(e.id);
     }
   }
-  throw ConfigError(fmt::format("table.paper: no entry \"{}\" in {}{}", id, (folder / "*.yaml").string(), did_you_mean(id, ids)));
+  throw ConfigError(
+      fmt::format("table.paper: no entry \"{}\" in {}{}", id, (folder / "*.yaml").string(), did_you_mean(id, ids)));
 }
 
 std::vector<Expectation> read_expectations(const fs::path& file) {
@@ -176,7 +181,8 @@ std::vector<Expectation> read_expectations(const fs::path& file) {
       if (t->is_map() && e.relative.has_value() == e.absolute.has_value())
         faults.push_back(at(t->place, fmt::format("{}.tolerance: needs one of relative, absolute", e.id)));
       for (const auto& bound : {e.relative, e.absolute})
-        if (bound && !(*bound >= 0)) faults.push_back(at(t->place, fmt::format("{}.tolerance: must not be negative", e.id)));
+        if (bound && !(*bound >= 0))
+          faults.push_back(at(t->place, fmt::format("{}.tolerance: must not be negative", e.id)));
     }
     if (std::any_of(out.begin(), out.end(), [&](const Expectation& o) { return o.id == e.id; }))
       faults.push_back(at(node.place, fmt::format("expectation {}: the id is used twice", e.id)));

@@ -65,9 +65,10 @@ bool matches(const Json& when, const Json& labels, const Json& spec) {
   for (const auto& [path, wanted] : when.items()) {
     const std::optional<Json> have = setting(labels, spec, path);
     if (!have) return false;
-    const bool any = wanted.is_array() && !have->is_array()
-                         ? std::any_of(wanted.begin(), wanted.end(), [&](const Json& w) { return same_setting(w, *have); })
-                         : same_setting(wanted, *have);
+    const bool any =
+        wanted.is_array() && !have->is_array()
+            ? std::any_of(wanted.begin(), wanted.end(), [&](const Json& w) { return same_setting(w, *have); })
+            : same_setting(wanted, *have);
     if (!any) return false;
   }
   return true;
@@ -80,7 +81,8 @@ std::vector<std::string> varied_paths(const ReportSource& source) {
       for (const auto& [path, value] : labels.items()) {
         auto it = std::find_if(seen.begin(), seen.end(), [&, &p = path](const auto& e) { return e.first == p; });
         if (it == seen.end()) it = seen.insert(seen.end(), {path, {}});
-        const bool known = std::any_of(it->second.begin(), it->second.end(), [&, &v = value](const Json& o) { return same_setting(o, v); });
+        const bool known = std::any_of(it->second.begin(), it->second.end(),
+                                       [&, &v = value](const Json& o) { return same_setting(o, v); });
         if (!known) it->second.push_back(value);
       }
     }

@@ -14,13 +14,13 @@ namespace stamp {
 // One planned trial with what became of it.
 struct ReportTrial {
   std::string id;
-  std::vector<Json> labels;        // path -> value; several where equal cells of the sweep merged
-  std::optional<Record> record;    // none: not run yet, or its model is missing
-  std::string missing;             // why it cannot run
+  std::vector<Json> labels;      // path -> value; several where equal cells of the sweep merged
+  std::optional<Record> record;  // none: not run yet, or its model is missing
+  std::string missing;           // why it cannot run
 };
 
 struct ReportSource {
-  std::string name;                // of the experiment
+  std::string name;  // of the experiment
   TableSpec table;
   std::vector<ReportTrial> trials;  // in plan order
   struct Excluded {
@@ -28,7 +28,7 @@ struct ReportSource {
     std::string because;
   };
   std::vector<Excluded> excluded;
-  std::size_t left_out = 0;        // records that are in no present plan
+  std::size_t left_out = 0;  // records that are in no present plan
   bool smoke = false;
 };
 

@@ -62,7 +62,9 @@ std::vector<std::string> named(std::vector<std::string> paths) {
   return paths;
 }
 
-bool sets_the_protocol(const std::string& path) { return path.starts_with("model.") || path.starts_with("data."); }
+bool sets_the_protocol(const std::string& path) {
+  return path.starts_with("model.") || path.starts_with("data.");
+}
 
 std::string metric_names(const ReportSource& source) {
   std::set<std::string> names;
@@ -73,7 +75,8 @@ std::string metric_names(const ReportSource& source) {
 }
 
 // Values that share rows of one model and text must have been measured the same way.
-void refuse_mixed_protocols(const std::vector<Sample>& samples, const std::vector<std::string>& paths, const std::string& metric) {
+void refuse_mixed_protocols(const std::vector<Sample>& samples, const std::vector<std::string>& paths,
+                            const std::string& metric) {
   std::vector<std::string> apart;
   for (const std::string& p : paths)
     if (sets_the_protocol(p)) apart.push_back(p);
@@ -85,9 +88,12 @@ void refuse_mixed_protocols(const std::vector<Sample>& samples, const std::vecto
   }
   for (const auto& [key, protocols] : seen) {
     if (protocols.size() < 2) continue;
-    std::string text = fmt::format("{}: values of different protocols do not share a column; narrow the table, or name what differs in its rows:", metric);
+    std::string text = fmt::format(
+        "{}: values of different protocols do not share a column; narrow the table, or name what differs in its rows:",
+        metric);
     for (const auto& [protocol, ids] : protocols)
-      text += fmt::format("\n  {} ({} trials, e.g. {})", protocol.empty() ? "no protocol" : protocol, ids.size(), ids.front());
+      text += fmt::format("\n  {} ({} trials, e.g. {})", protocol.empty() ? "no protocol" : protocol, ids.size(),
+                          ids.front());
     throw ConfigError(text);
   }
 }
@@ -154,8 +160,8 @@ void mark_best(TableRow& row, bool lower) {
 
 // The full-precision model on the same items, one row for every model and text among the rows.
 std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const std::vector<std::string>& rows,
-                                     const std::vector<std::string>& columns, const std::vector<Key>& column_keys, const Table& table,
-                                     const PaperEntry* paper, std::vector<std::string>& notes) {
+                                     const std::vector<std::string>& columns, const std::vector<Key>& column_keys,
+                                     const Table& table, const PaperEntry* paper, std::vector<std::string>& notes) {
   const std::string metric = table.value + "_fp";
   std::vector<std::string> apart;
   for (const std::string& p : rows)
@@ -170,7 +176,8 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
     const std::size_t g = index_of(groups, key_of(s, apart));
     if (found.size() <= g) found.emplace_back(column_keys.size());
     const Key column = key_of(s, columns);
-    found[g][static_cast<std::size_t>(std::find(column_keys.begin(), column_keys.end(), column) - column_keys.begin())].insert(m->value);
+    found[g][static_cast<std::size_t>(std::find(column_keys.begin(), column_keys.end(), column) - column_keys.begin())]
+        .insert(m->value);
     items = m->n;
   }
   const bool by_column = std::any_of(columns.begin(), columns.end(), sets_the_protocol);
@@ -192,7 +199,8 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
     std::set<double> all;
     for (const auto& values : found[g]) all.insert(values.begin(), values.end());
     if (!by_column && *all.rbegin() - *all.begin() > 1e-6 * std::fabs(*all.begin()))
-      notes.push_back(fmt::format("The full-precision reference differs between trials: {} to {}.", value_text(*all.begin()), value_text(*all.rbegin())));
+      notes.push_back(fmt::format("The full-precision reference differs between trials: {} to {}.",
+                                  value_text(*all.begin()), value_text(*all.rbegin())));
     for (std::size_t c = 0; c < column_keys.size(); ++c) {
       TableCell cell;
       // One model, one value: it stands in the first column and would only repeat itself in the others.
@@ -224,14 +232,17 @@ void finish_notes(Table& table, const ReportSource& source, const PaperEntry* pa
     }
   }
   std::vector<std::string> head;
-  if (!table.value.empty()) head.push_back(fmt::format("{}{}, {} is better{}.", table.value, table.unit.empty() ? "" : " (" + table.unit + ")",
-                                                      table.lower_is_better ? "lower" : "higher", best ? "; bold: best of its row" : ""));
+  if (!table.value.empty())
+    head.push_back(fmt::format("{}{}, {} is better{}.", table.value, table.unit.empty() ? "" : " (" + table.unit + ")",
+                               table.lower_is_better ? "lower" : "higher", best ? "; bold: best of its row" : ""));
   if (interval) head.push_back("[a, b]: 95% interval over the items of one trial.");
   if (repeated) head.push_back("a ± b (n): mean and standard deviation over n repeats.");
   if (ahead) head.push_back(std::string("† ") + sees_ahead_note + ".");
   if (paper && table.with_paper)
-    head.push_back(fmt::format("paper: {} ({}); protocol: {}. difference: ours relative to the paper's.", paper->id, paper->source, paper->protocol));
-  if (paper && !table.with_paper) head.push_back(fmt::format("paper: {} has no value for any of these cells.", paper->id));
+    head.push_back(fmt::format("paper: {} ({}); protocol: {}. difference: ours relative to the paper's.", paper->id,
+                               paper->source, paper->protocol));
+  if (paper && !table.with_paper)
+    head.push_back(fmt::format("paper: {} has no value for any of these cells.", paper->id));
   table.notes.insert(table.notes.begin(), head.begin(), head.end());
   const std::vector<std::string> more = reader_notes(source, table.value);
   table.notes.insert(table.notes.end(), more.begin(), more.end());
@@ -249,10 +260,13 @@ Table grid(const ReportSource& source, const PaperEntry* paper) {
   std::vector<std::string> unnamed;
   for (const std::string& p : varied) {
     if (p == "repeat") continue;
-    if (std::find(rows.begin(), rows.end(), p) == rows.end() && std::find(columns.begin(), columns.end(), p) == columns.end()) unnamed.push_back(p);
+    if (std::find(rows.begin(), rows.end(), p) == rows.end() &&
+        std::find(columns.begin(), columns.end(), p) == columns.end())
+      unnamed.push_back(p);
   }
   if (!unnamed.empty() && !rows.empty())
-    table.notes.push_back("Rows are also split by " + join(unnamed, ", ") + ", which the table's rows and columns do not name.");
+    table.notes.push_back("Rows are also split by " + join(unnamed, ", ") +
+                          ", which the table's rows and columns do not name.");
   rows.insert(rows.end(), unnamed.begin(), unnamed.end());
 
   std::vector<std::string> both = rows;
@@ -271,7 +285,8 @@ Table grid(const ReportSource& source, const PaperEntry* paper) {
     }
   }
   if (any_done && !any_metric)
-    throw ConfigError(fmt::format("table.value: no record has the metric \"{}\"; they have {}", table.value, metric_names(source)));
+    throw ConfigError(
+        fmt::format("table.value: no record has the metric \"{}\"; they have {}", table.value, metric_names(source)));
 
   std::vector<Key> row_keys, column_keys;
   std::map<std::pair<std::size_t, std::size_t>, std::vector<Sample>> cells;
@@ -301,7 +316,8 @@ Table grid(const ReportSource& source, const PaperEntry* paper) {
     table.rows.push_back(std::move(row));
   }
   std::vector<TableRow> references = reference_rows(samples, rows, columns, column_keys, table, paper, table.notes);
-  table.rows.insert(table.rows.begin(), std::make_move_iterator(references.begin()), std::make_move_iterator(references.end()));
+  table.rows.insert(table.rows.begin(), std::make_move_iterator(references.begin()),
+                    std::make_move_iterator(references.end()));
   finish_notes(table, source, paper);
   return table;
 }
@@ -316,7 +332,8 @@ Table long_list(const ReportSource& source) {
   for (const Sample& s : samples)
     if (const Record* r = s.record())
       for (const Metric& m : r->metrics)
-        if (std::find(table.columns.begin(), table.columns.end(), m.name) == table.columns.end()) table.columns.push_back(m.name);
+        if (std::find(table.columns.begin(), table.columns.end(), m.name) == table.columns.end())
+          table.columns.push_back(m.name);
   for (const std::string& metric : table.columns) refuse_mixed_protocols(samples, rows, metric);
   table.columns_are = "metric";
   for (const Sample& s : samples) {
@@ -345,8 +362,8 @@ const std::vector<std::string>& table_layouts() {
 Table make_table(const ReportSource& source, const std::string& layout, const PaperEntry* paper) {
   if (layout.empty() || layout == "grid") return grid(source, paper);
   if (layout == "long") return long_list(source);
-  throw ConfigError(fmt::format("table layout \"{}\" is not known{}; there are {}", layout, did_you_mean(layout, table_layouts()),
-                                join(table_layouts(), ", ")));
+  throw ConfigError(fmt::format("table layout \"{}\" is not known{}; there are {}", layout,
+                                did_you_mean(layout, table_layouts()), join(table_layouts(), ", ")));
 }
 
 }  // namespace stamp

@@ -13,33 +13,33 @@ struct TableCell {
   enum class State { absent, value, failed, missing, pending };  // absent: excluded or not in the sweep
   State state = State::absent;
   double value = 0;
-  std::optional<double> low, high;    // of a single trial with an interval
-  std::optional<double> deviation;    // over repeats, with two and more
-  int samples = 0;                    // repeats that went in
-  std::int64_t items = 0;             // n of the metric
+  std::optional<double> low, high;  // of a single trial with an interval
+  std::optional<double> deviation;  // over repeats, with two and more
+  int samples = 0;                  // repeats that went in
+  std::int64_t items = 0;           // n of the metric
   std::optional<double> paper;
-  bool sees_ahead = false;            // dagger
-  bool best = false;                  // of its row; ties as shown share it
+  bool sees_ahead = false;  // dagger
+  bool best = false;        // of its row; ties as shown share it
   std::vector<std::string> ids;
 };
 
 struct TableRow {
   std::vector<std::string> labels;
   std::vector<TableCell> cells;
-  bool reference = false;             // the full-precision row
+  bool reference = false;  // the full-precision row
 };
 
 struct Table {
   std::string title;
-  std::string value;                  // metric, "" in the long layout (the columns are metrics)
+  std::string value;  // metric, "" in the long layout (the columns are metrics)
   std::string unit;
   std::vector<std::string> row_heads;
   std::vector<std::string> columns;
-  std::string columns_are;            // "transform": what the columns vary
+  std::string columns_are;  // "transform": what the columns vary
   bool with_paper = false;
   bool lower_is_better = true;
   std::vector<TableRow> rows;
-  std::vector<std::string> notes;     // under the table, plain text
+  std::vector<std::string> notes;  // under the table, plain text
 };
 
 // Layouts: "" or "grid": rows x columns of the table spec (or rows: everything that varies); "long": one row a trial,

@@ -51,8 +51,9 @@ Json code_provenance() {
 
 Json hardware_provenance() {
   // The ones that decide which kernels run, here and in the GEMM libraries.
-  static const std::vector<std::string> interesting{"avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16",
-                                                    "avx512_fp16", "amx_int8", "amx_bf16", "asimd", "sve", "i8mm", "bf16"};
+  static const std::vector<std::string> interesting{"avx2",     "fma",         "f16c",        "avx512f",  "avx512_vnni",
+                                                    "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16",
+                                                    "asimd",    "sve",         "i8mm",        "bf16"};
   Json j = Json::object();
   j["cpu"] = processor_field("model name");
   std::string flags = processor_field("flags");

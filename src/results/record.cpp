@@ -36,7 +36,8 @@ std::vector<double> band_means(const std::vector<double>& rows, const std::vecto
   for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
     double sum = 0;
     for (std::int64_t r = edges[i]; r < edges[i + 1]; ++r) sum += rows[static_cast<std::size_t>(r)];
-    means.push_back(five_digits(sum / static_cast<double>((edges[i + 1] - edges[i]) * std::max<std::int64_t>(samples, 1))));
+    means.push_back(
+        five_digits(sum / static_cast<double>((edges[i + 1] - edges[i]) * std::max<std::int64_t>(samples, 1))));
   }
   return means;
 }
@@ -75,7 +76,8 @@ Json slot_json(const SlotResult& s) {
   // Derived, for people and other programs; reading a record takes the sums.
   j["ratio"] = json_number(s.ratio());
   j["worst_ratio"] = json_number(a.worst_ratio);
-  j["sqnr_db"] = json_number(a.error > 0 ? 10 * std::log10(a.signal / a.error) : std::numeric_limits<double>::infinity());
+  j["sqnr_db"] =
+      json_number(a.error > 0 ? 10 * std::log10(a.signal / a.error) : std::numeric_limits<double>::infinity());
   if (const auto share = s.share()) j["energy_share"] = json_number(*share);
   j["theorem"] = s.theorem.empty() ? "holds" : s.theorem;
   if (const auto rows = s.rows()) {
@@ -223,7 +225,8 @@ SlotResult slot_from(const Json& json, const std::string& where) {
     b.bits = r.numbers("bits");
     const std::size_t n = b.edges.empty() ? 0 : b.edges.size() - 1;
     if (b.energy.size() != n || (!b.error.empty() && b.error.size() != n) || (!b.bits.empty() && b.bits.size() != n))
-      throw DataError(fmt::format("record: {}: {} edges need {} values in each list", f.place("rows"), b.edges.size(), n));
+      throw DataError(
+          fmt::format("record: {}: {} edges need {} values in each list", f.place("rows"), b.edges.size(), n));
     s.bands = std::move(b);
   }
   return s;
@@ -249,8 +252,8 @@ double number_from_json(const Json& json) {
 }
 
 const Metric* find_metric(const Record& record, const std::string& name) {
-  const auto it = std::find_if(record.metrics.begin(), record.metrics.end(),
-                               [&](const Metric& m) { return m.name == name; });
+  const auto it =
+      std::find_if(record.metrics.begin(), record.metrics.end(), [&](const Metric& m) { return m.name == name; });
   return it == record.metrics.end() ? nullptr : &*it;
 }
 
@@ -261,7 +264,8 @@ std::vector<std::int64_t> band_edges(std::int64_t tokens, std::int64_t high_toke
     const std::int64_t wide = most_bands - single_rows;
     const double growth = static_cast<double>(tokens) / static_cast<double>(single_rows);
     for (std::int64_t j = 1; j <= wide; ++j) {
-      const double at = static_cast<double>(single_rows) * std::pow(growth, static_cast<double>(j) / static_cast<double>(wide));
+      const double at =
+          static_cast<double>(single_rows) * std::pow(growth, static_cast<double>(j) / static_cast<double>(wide));
       edges.push_back(j == wide ? tokens : std::min(tokens, static_cast<std::int64_t>(std::llround(at))));
     }
   }
@@ -323,7 +327,8 @@ Json to_json(const Record& r) {
   for (const auto& [phase, seconds] : r.timing_s) timing[phase] = json_number(seconds);
   j["peak_memory_bytes"] = r.peak_memory_bytes;
   j["warnings"] = r.warnings;
-  if (r.failure) j["failure"] = {{"kind", r.failure->kind}, {"message", r.failure->message}, {"phase", r.failure->phase}};
+  if (r.failure)
+    j["failure"] = {{"kind", r.failure->kind}, {"message", r.failure->message}, {"phase", r.failure->phase}};
   // Last, because it is long: the head of a line tells a reader what it is.
   j["slots"] = Json::array();
   for (const SlotResult& s : r.slots) j["slots"].push_back(slot_json(s));
@@ -336,7 +341,8 @@ Record record_from_json(const Json& json) {
   f.need("schema");
   r.schema = static_cast<int>(f.integer("schema"));
   if (r.schema != Record{}.schema)
-    throw DataError(fmt::format("record: schema {} is not known here; this program reads schema {}", r.schema, Record{}.schema));
+    throw DataError(
+        fmt::format("record: schema {} is not known here; this program reads schema {}", r.schema, Record{}.schema));
   f.need("id");
   r.id = f.text("id");
   f.need("status");
@@ -346,7 +352,8 @@ Record record_from_json(const Json& json) {
   r.finished = f.text("finished");
   r.spec = f.object("spec");
   if (const Json* list = f.list("metrics"))
-    for (std::size_t i = 0; i < list->size(); ++i) r.metrics.push_back(metric_from((*list)[i], fmt::format("metrics[{}].", i)));
+    for (std::size_t i = 0; i < list->size(); ++i)
+      r.metrics.push_back(metric_from((*list)[i], fmt::format("metrics[{}].", i)));
   r.bound = f.object("bound");
   r.averages = f.object("averages");
   r.seeds = f.object("seeds");
@@ -368,7 +375,8 @@ Record record_from_json(const Json& json) {
     r.failure = Failure{g.text("kind"), g.text("message"), g.text("phase")};
   }
   if (const Json* list = f.list("slots"))
-    for (std::size_t i = 0; i < list->size(); ++i) r.slots.push_back(slot_from((*list)[i], fmt::format("slots[{}].", i)));
+    for (std::size_t i = 0; i < list->size(); ++i)
+      r.slots.push_back(slot_from((*list)[i], fmt::format("slots[{}].", i)));
   return r;
 }
 

@@ -12,13 +12,13 @@
 namespace stamp {
 
 struct Metric {
-  std::string name;       // "perplexity"
+  std::string name;  // "perplexity"
   double value = 0;
-  std::string unit;       // "", "nats", "dB", "s"
-  std::string over;       // "windows"
+  std::string unit;  // "", "nats", "dB", "s"
+  std::string over;  // "windows"
   std::int64_t n = 0;
   std::optional<double> low, high;  // 95% interval over the n items, where it is defined
-  std::string protocol;   // context 2048, 4 windows, text digest, tokenizer digest: never mixed in one column
+  std::string protocol;             // context 2048, 4 windows, text digest, tokenizer digest: never mixed in one column
   std::vector<double> items;        // per-item values for paired comparisons (window losses), may be empty
   bool lower_is_better = true;
 };
@@ -36,13 +36,13 @@ std::vector<std::int64_t> band_edges(std::int64_t tokens, std::int64_t high_toke
 
 struct SlotResult {
   std::string name;
-  std::string kind;       // "linear input", "key cache", "value cache"
-  SlotStatistics sums;    // after reading a record the row vectors are empty: see the next three
-  std::string theorem;    // "" where Theorem 1's conditions hold, else why they do not
+  std::string kind;     // "linear input", "key cache", "value cache"
+  SlotStatistics sums;  // after reading a record the row vectors are empty: see the next three
+  std::string theorem;  // "" where Theorem 1's conditions hold, else why they do not
   std::int64_t high_tokens = 0;
-  std::optional<RowBands> bands;           // of a record that was read
-  std::optional<double> average_bits;      // of a record that was read
-  std::optional<double> energy_share;      // of the first high_tokens rows; of a record that was read
+  std::optional<RowBands> bands;       // of a record that was read
+  std::optional<double> average_bits;  // of a record that was read
+  std::optional<double> energy_share;  // of the first high_tokens rows; of a record that was read
 
   // Exact where the row vectors are at hand, as written otherwise.
   std::optional<double> bits() const;
@@ -58,16 +58,16 @@ struct Failure {
 struct Record {
   int schema = 1;
   std::string id;
-  std::string status;     // "done" | "failed"
-  Json spec;              // canonical
+  std::string status;  // "done" | "failed"
+  Json spec;           // canonical
   std::vector<Metric> metrics;
   std::vector<SlotResult> slots;
-  Json averages = Json::object();   // activation_bits, kv_bits, weight_bits
-  Json bound = Json::object();      // over all slots: worst ratio and its slot, sums of error and b1..b4
+  Json averages = Json::object();  // activation_bits, kv_bits, weight_bits
+  Json bound = Json::object();     // over all slots: worst ratio and its slot, sums of error and b1..b4
   Json seeds = Json::object();
-  Json data = Json::object();       // name, digest, tokens, protocol
-  Json model = Json::object();      // name, digest, parameters, types
-  Json code = Json::object();       // revision, dirty, build
+  Json data = Json::object();   // name, digest, tokens, protocol
+  Json model = Json::object();  // name, digest, parameters, types
+  Json code = Json::object();   // revision, dirty, build
   Json libraries = Json::object();
   Json hardware = Json::object();
   int threads = 0;
@@ -75,12 +75,13 @@ struct Record {
   std::map<std::string, double> timing_s;  // per phase
   std::uint64_t peak_memory_bytes = 0;
   std::vector<std::string> warnings;
-  std::string finished;   // ISO 8601 UTC
+  std::string finished;  // ISO 8601 UTC
   std::optional<Failure> failure;
 };
 
-// Row vectors of slots are summarised (see docs/records.md); sums, bounds and ratios are kept in full. Non-finite numbers
-// are written as the strings "nan", "inf", "-inf". record_from_json(to_json(r)) keeps everything that is written.
+// Row vectors of slots are summarised (see docs/records.md); sums, bounds and ratios are kept in full. Non-finite
+// numbers are written as the strings "nan", "inf", "-inf". record_from_json(to_json(r)) keeps everything that is
+// written.
 Json to_json(const Record& record);
 Record record_from_json(const Json& json);  // DataError: not a record, another schema, a value of the wrong type
 

@@ -51,8 +51,8 @@ void RunStore::make_folders() const {
 std::unique_ptr<FileLock> RunStore::lock() const {
   auto held = FileLock::try_acquire(folder_ / ".lock");
   if (!held)
-    throw StoreError(fmt::format("{}: another run is working in this folder; wait for it, or choose another with --output",
-                                 folder_.string()));
+    throw StoreError(fmt::format(
+        "{}: another run is working in this folder; wait for it, or choose another with --output", folder_.string()));
   return held;
 }
 
@@ -78,9 +78,11 @@ std::optional<std::string> RunStore::repair() const {
   // Kept before it is cut off: a stop between the two steps repeats the first, and nothing is lost.
   append_line(folder_ / "records.torn", torn);
   fs::resize_file(records_path(), whole, ec);
-  if (ec) throw StoreError(fmt::format("{}: a torn last line cannot be cut off: {}", records_path().string(), ec.message()));
-  return fmt::format("{}: the last line was torn ({} bytes, an interrupted write); it is kept in records.torn and not counted",
-                     records_path().string(), torn.size());
+  if (ec)
+    throw StoreError(fmt::format("{}: a torn last line cannot be cut off: {}", records_path().string(), ec.message()));
+  return fmt::format(
+      "{}: the last line was torn ({} bytes, an interrupted write); it is kept in records.torn and not counted",
+      records_path().string(), torn.size());
 }
 
 void RunStore::append(const Record& record) const {
@@ -92,7 +94,8 @@ ReadRecords RunStore::read(bool with_slots) const {
   ReadRecords out;
   std::error_code ec;
   if (!fs::exists(records_path(), ec)) return out;
-  if (!fs::is_regular_file(records_path(), ec)) throw StoreError(fmt::format("{}: is not a regular file", records_path().string()));
+  if (!fs::is_regular_file(records_path(), ec))
+    throw StoreError(fmt::format("{}: is not a regular file", records_path().string()));
   std::ifstream in(records_path(), std::ios::binary);
   if (!in) throw StoreError(fmt::format("{}: cannot be read", records_path().string()));
   std::unordered_map<std::string, std::size_t> place;
@@ -115,7 +118,8 @@ ReadRecords RunStore::read(bool with_slots) const {
       else
         out.records[it->second] = std::move(record);
     } catch (const Json::exception& e) {
-      out.notices.push_back(fmt::format("{}:{}: not a whole JSON line, left out: {}", records_path().string(), number, e.what()));
+      out.notices.push_back(
+          fmt::format("{}:{}: not a whole JSON line, left out: {}", records_path().string(), number, e.what()));
     } catch (const DataError& e) {
       out.notices.push_back(fmt::format("{}:{}: left out: {}", records_path().string(), number, e.what()));
     }

@@ -36,9 +36,11 @@ class RunStore {
   void make_folders() const;
   // StoreError naming the folder when another run holds it.
   std::unique_ptr<FileLock> lock() const;
-  // Writes, reads back and removes a file, so that a full or read-only disk is known before the first trial. StoreError.
+  // Writes, reads back and removes a file, so that a full or read-only disk is known before the first trial.
+  // StoreError.
   void test_write() const;
-  // Moves a torn last line of records.jsonl to records.torn; says so, or nothing when the file is whole. Needs the lock.
+  // Moves a torn last line of records.jsonl to records.torn; says so, or nothing when the file is whole. Needs the
+  // lock.
   std::optional<std::string> repair() const;
   // One whole line, flushed to the disk. A torn line left by an earlier stop is set aside first. StoreError.
   void append(const Record& record) const;

@@ -13,13 +13,16 @@ namespace stamp {
 
 namespace {
 
-bool to_run(const PlannedTrial& t) { return t.state == TrialState::fresh || t.state == TrialState::failed; }
+bool to_run(const PlannedTrial& t) {
+  return t.state == TrialState::fresh || t.state == TrialState::failed;
+}
 
 double tokens_of(const TrialSpec& s, const TrialSize& size) {
   const auto context = static_cast<double>(s.data.context);
   if (s.data.windows > 0) return context * static_cast<double>(s.data.windows);
-  return size.text_tokens > context ? size.text_tokens - static_cast<double>(static_cast<std::int64_t>(size.text_tokens) % s.data.context)
-                                    : context;
+  return size.text_tokens > context
+             ? size.text_tokens - static_cast<double>(static_cast<std::int64_t>(size.text_tokens) % s.data.context)
+             : context;
 }
 
 double seconds_of(const Record& r) {
@@ -62,7 +65,9 @@ double median(std::vector<double> v) {
   return v[v.size() / 2];
 }
 
-std::string plural(std::size_t n, const std::string& one) { return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s"); }
+std::string plural(std::size_t n, const std::string& one) {
+  return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s");
+}
 
 }  // namespace
 
@@ -71,7 +76,8 @@ double assumed_flops_per_second() {
   const auto has = [&](const char* f) {
     return std::find(hardware["features"].begin(), hardware["features"].end(), f) != hardware["features"].end();
   };
-  // Float32 products of a decoder reach about these on one core (measured with 512-bit vectors, halved with each halving).
+  // Float32 products of a decoder reach about these on one core (measured with 512-bit vectors, halved with each
+  // halving).
   const double per_core = has("avx512f") ? 80e9 : has("avx2") ? 40e9 : 10e9;
   return per_core * hardware["cores"].get<double>();
 }
@@ -102,7 +108,8 @@ Estimate estimate(const Plan& plan, const ReadRecords& records, const SizeOf& si
     if (m != measured.end() && m->second.memory > 0)
       e.memory_bytes = std::max(e.memory_bytes, m->second.memory);
     else if (size.parameters > 0)
-      e.memory_bytes = std::max(e.memory_bytes, 4 * (size.parameters + static_cast<double>(t.spec.data.context) * size.vocabulary) + 3e8);
+      e.memory_bytes = std::max(
+          e.memory_bytes, 4 * (size.parameters + static_cast<double>(t.spec.data.context) * size.vocabulary) + 3e8);
   }
   e.measured = any && all_measured;
   return e;
@@ -110,7 +117,8 @@ Estimate estimate(const Plan& plan, const ReadRecords& records, const SizeOf& si
 
 std::string plan_sentence(const Plan& plan, const SharedWork& work, const Estimate& estimate) {
   const auto count = [&](TrialState s) {
-    return static_cast<std::size_t>(std::count_if(plan.trials.begin(), plan.trials.end(), [&](const PlannedTrial& t) { return t.state == s; }));
+    return static_cast<std::size_t>(
+        std::count_if(plan.trials.begin(), plan.trials.end(), [&](const PlannedTrial& t) { return t.state == s; }));
   };
   std::vector<std::string> states;
   const std::size_t fresh = count(TrialState::fresh), failed = count(TrialState::failed);
@@ -133,7 +141,8 @@ std::string plan_sentence(const Plan& plan, const SharedWork& work, const Estima
       if (std::find(distinct.begin(), distinct.end(), quoted) == distinct.end()) distinct.push_back(quoted);
     }
     if (n == 0) return std::string();
-    if (distinct.size() > 3) distinct = {distinct[0], distinct[1], fmt::format("and {} other reasons", distinct.size() - 2)};
+    if (distinct.size() > 3)
+      distinct = {distinct[0], distinct[1], fmt::format("and {} other reasons", distinct.size() - 2)};
     return fmt::format("; {} {} ({})", n, refused ? "refused" : "excluded", join(distinct, ", "));
   };
   text += reasons(false) + reasons(true);
@@ -142,8 +151,10 @@ std::string plan_sentence(const Plan& plan, const SharedWork& work, const Estima
     text += fmt::format("; {}, {}", plural(work.models, "model"), plural(work.calibrations, "calibration"));
     if (estimate.seconds > 0) text += "; about " + duration_text(estimate.seconds);
     if (estimate.memory_bytes > 0)
-      text += fmt::format("{}{}", estimate.seconds > 0 ? ", " : "; about ", bytes_text(static_cast<std::uint64_t>(estimate.memory_bytes)));
-    if (estimate.unknown > 0) text += fmt::format(" (not counting {} of unknown size)", plural(estimate.unknown, "trial"));
+      text += fmt::format("{}{}", estimate.seconds > 0 ? ", " : "; about ",
+                          bytes_text(static_cast<std::uint64_t>(estimate.memory_bytes)));
+    if (estimate.unknown > 0)
+      text += fmt::format(" (not counting {} of unknown size)", plural(estimate.unknown, "trial"));
   }
   return text;
 }

@@ -17,10 +17,10 @@ struct TrialSize {
 using SizeOf = std::function<TrialSize(const TrialSpec&)>;
 
 struct Estimate {
-  double seconds = 0;            // of everything still to run
-  double memory_bytes = 0;       // largest single trial
-  std::size_t unknown = 0;       // trials for which nothing is known
-  bool measured = false;         // every trial's time comes from finished trials of the same model
+  double seconds = 0;       // of everything still to run
+  double memory_bytes = 0;  // largest single trial
+  std::size_t unknown = 0;  // trials for which nothing is known
+  bool measured = false;    // every trial's time comes from finished trials of the same model
 };
 
 // Finished trials of the same model give seconds a token; without them, arithmetic: two operations a parameter and

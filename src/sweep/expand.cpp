@@ -40,8 +40,8 @@ std::size_t cell_count(const Experiment& e, const std::vector<Wheel>& wheels) {
   }
   n = (n + e.cells.size()) * static_cast<std::size_t>(std::max<std::int64_t>(1, e.repeats));
   if (n > most_cells)
-    throw ConfigError(fmt::format("{}: the sweep has more than {} combinations; take values out of an axis, or use zip", e.source,
-                                  most_cells));
+    throw ConfigError(fmt::format("{}: the sweep has more than {} combinations; take values out of an axis, or use zip",
+                                  e.source, most_cells));
   return n;
 }
 
@@ -83,7 +83,8 @@ std::vector<std::string> swept_paths(const Experiment& e) {
 }
 
 // What the trial holds at every swept path. A model goes by its name: paths differ from machine to machine.
-Labels labels_of(const TrialSpec& spec, const Assignments& given, const std::vector<std::string>& paths, const Schema& schema) {
+Labels labels_of(const TrialSpec& spec, const Assignments& given, const std::vector<std::string>& paths,
+                 const Schema& schema) {
   Labels labels = Labels::object();
   for (const std::string& path : paths) {
     if (path == "model.path") {
@@ -143,7 +144,10 @@ std::string content_of(const Experiment& e) {
     j["exclude"].push_back({{"when", when}, {"because", x.because}});
   }
   j["repeats"] = e.repeats;
-  j["table"] = {{"rows", e.table.rows}, {"columns", e.table.columns}, {"value", e.table.value}, {"paper", e.table.paper},
+  j["table"] = {{"rows", e.table.rows},
+                {"columns", e.table.columns},
+                {"value", e.table.value},
+                {"paper", e.table.paper},
                 {"layout", e.table.layout}};
   return j.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -157,9 +161,11 @@ void order_by_cost(std::vector<PlannedTrial>& trials) {
     const Json& c = trials[i].canonical;
     const std::string model = s.model.path + "\n" + s.model.name;
     std::string prepared = model + "\n" + s.quantization.method + "\n" + s.quantization.method_options.dump();
-    if (const auto q = c.find("quantization"); q != c.end() && q->contains("weights")) prepared += (*q)["weights"].dump();
+    if (const auto q = c.find("quantization"); q != c.end() && q->contains("weights"))
+      prepared += (*q)["weights"].dump();
     if (const auto k = c.find("calibration"); k != c.end()) prepared += k->dump();
-    rank[i] = {models.try_emplace(model, models.size()).first->second, weights.try_emplace(prepared, weights.size()).first->second};
+    rank[i] = {models.try_emplace(model, models.size()).first->second,
+               weights.try_emplace(prepared, weights.size()).first->second};
   }
   std::vector<std::size_t> order(trials.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -217,7 +223,8 @@ std::optional<Refusal> refusal(const TrialSpec& spec, const Schema& schema) {
     const PluginInfo* info = catalog.find(kind, name);
     if (!info) return Refusal{name_of(kind), fmt::format("there is no {} \"{}\"", name_of(kind), name)};
     const std::string by = fmt::format("{} {}", name_of(kind), name);
-    if (info->needs_calibration && facts.calibration_samples < 1) return Refusal{by, "it needs calibration samples, and there are none"};
+    if (info->needs_calibration && facts.calibration_samples < 1)
+      return Refusal{by, "it needs calibration samples, and there are none"};
     if (!info->refuse) return std::nullopt;
     facts.options = complete_options(*info, options.is_null() ? Json::object() : options, by);
     const std::string why = info->refuse(facts);
@@ -314,7 +321,8 @@ Plan expand(const Experiment& e, const Catalog& catalog, const ExpandOptions& op
   if (!faults.empty()) throw ConfigError(faults);
   for (std::size_t x = 0; x < e.exclude.size(); ++x)
     if (matches[x] == 0)
-      plan.warnings.push_back(fmt::format("{}: sweep.exclude: covers no trial (\"{}\")", e.exclude[x].place.text(), e.exclude[x].because));
+      plan.warnings.push_back(
+          fmt::format("{}: sweep.exclude: covers no trial (\"{}\")", e.exclude[x].place.text(), e.exclude[x].because));
   order_by_cost(plan.trials);
   if (options.smoke) keep_first_of_methods(plan.trials);
   return plan;

@@ -33,7 +33,8 @@ std::string labels_text(const std::vector<Labels>& labels, const std::string& id
   std::string text;
   if (!labels.empty())
     for (const auto& [path, value] : labels.front().items())
-      text += fmt::format("{}{}={}", text.empty() ? "" : ", ", path, value.is_string() ? value.get<std::string>() : value.dump());
+      text += fmt::format("{}{}={}", text.empty() ? "" : ", ", path,
+                          value.is_string() ? value.get<std::string>() : value.dump());
   return text.empty() ? id : fmt::format("{} ({})", id, text);
 }
 
@@ -87,11 +88,14 @@ std::vector<std::string> unite(FrozenPlan& now, const FrozenPlan& before) {
     if (!present.count(v.id) && !earlier.count(v.id)) now.vanished.push_back(v);
   std::vector<std::string> said;
   if (now.source_digest == before.source_digest) return said;
-  const auto added = std::count_if(now.trials.begin(), now.trials.end(), [&](const FrozenTrial& t) { return !earlier.count(t.id); });
+  const auto added =
+      std::count_if(now.trials.begin(), now.trials.end(), [&](const FrozenTrial& t) { return !earlier.count(t.id); });
   if (before.name != now.name)
-    said.push_back(fmt::format("this folder was made by the experiment \"{}\", now it is \"{}\"", before.name, now.name));
-  said.push_back(fmt::format("the experiment has changed since this folder was last run: {} trials added, {} no longer in it", added,
-                             gone.size()));
+    said.push_back(
+        fmt::format("this folder was made by the experiment \"{}\", now it is \"{}\"", before.name, now.name));
+  said.push_back(
+      fmt::format("the experiment has changed since this folder was last run: {} trials added, {} no longer in it",
+                  added, gone.size()));
   for (const std::string& g : gone) said.push_back("no longer in the experiment, its records are kept: " + g);
   return said;
 }
@@ -110,8 +114,12 @@ Json to_json(const FrozenPlan& plan) {
                 {"layout", plan.table.layout}};
   j["trials"] = Json::array();
   for (const FrozenTrial& t : plan.trials) {
-    Json e = {{"id", t.id},     {"labels", labels_json(t.labels)}, {"model_path", t.model_path},
-              {"base", t.base}, {"paths", t.paths},                {"spec", t.spec}};
+    Json e = {{"id", t.id},
+              {"labels", labels_json(t.labels)},
+              {"model_path", t.model_path},
+              {"base", t.base},
+              {"paths", t.paths},
+              {"spec", t.spec}};
     if (!t.missing.empty()) e["missing"] = t.missing;
     j["trials"].push_back(std::move(e));
   }
@@ -129,7 +137,8 @@ FrozenPlan plan_from_json(const Json& j, const std::string& file) {
     FrozenPlan p;
     const int schema = j.at("schema").get<int>();
     if (schema != plan_schema)
-      throw DataError(fmt::format("{}: schema {} is not known here; this program reads schema {}", file, schema, plan_schema));
+      throw DataError(
+          fmt::format("{}: schema {} is not known here; this program reads schema {}", file, schema, plan_schema));
     p.name = j.at("name").get<std::string>();
     p.source = j.value("source", "");
     p.source_digest = j.value("source_digest", "");
@@ -154,7 +163,8 @@ FrozenPlan plan_from_json(const Json& j, const std::string& file) {
     }
     if (const auto list = j.find("excluded"); list != j.end())
       for (const Json& e : *list)
-        p.excluded.push_back({e.at("labels"), e.at("because").get<std::string>(), e.value("refused", false), e.value("by", "")});
+        p.excluded.push_back(
+            {e.at("labels"), e.at("because").get<std::string>(), e.value("refused", false), e.value("by", "")});
     if (const auto list = j.find("vanished"); list != j.end())
       for (const Json& e : *list)
         p.vanished.push_back({e.at("id").get<std::string>(), e.value("spec", Json::object()), labels_from(e)});
@@ -168,9 +178,9 @@ FrozenPlan read_plan(const fs::path& path) {
   std::error_code ec;
   if (!fs::exists(path, ec)) {
     const fs::path folder = path.parent_path();
-    throw DataError(fs::is_directory(folder, ec)
-                        ? fmt::format("{}: is not a run folder (it has no {})", folder.string(), path.filename().string())
-                        : fmt::format("{}: no such run folder", folder.string()));
+    throw DataError(fs::is_directory(folder, ec) ? fmt::format("{}: is not a run folder (it has no {})",
+                                                               folder.string(), path.filename().string())
+                                                 : fmt::format("{}: no such run folder", folder.string()));
   }
   const std::string text = read_file(path);
   try {

@@ -10,12 +10,12 @@ namespace stamp {
 
 struct FrozenTrial {
   std::string id;
-  Json spec;                // canonical, as in the record
-  Json paths;               // {model, data_text, calibration_text}: where this machine has them
-  std::string model_path;   // = paths.model
-  std::string base;         // folder of the experiment file, for relative text paths
+  Json spec;               // canonical, as in the record
+  Json paths;              // {model, data_text, calibration_text}: where this machine has them
+  std::string model_path;  // = paths.model
+  std::string base;        // folder of the experiment file, for relative text paths
   std::vector<Labels> labels;
-  std::string missing;      // why it cannot run here, "" when it can
+  std::string missing;                          // why it cannot run here, "" when it can
   TrialSpec trial(const Schema& schema) const;  // ready to run
 };
 

@@ -27,12 +27,12 @@ struct PlannedTrial {
   Json canonical;              // what is hashed and goes into the record
   std::vector<Labels> labels;  // one, or more where equal cells merged
   TrialState state = TrialState::fresh;
-  std::string reason;          // of failed and missing
+  std::string reason;  // of failed and missing
 };
 
 struct ExcludedCell {
   Labels labels;
-  std::string because;  // the file's words, or why a plugin refuses
+  std::string because;   // the file's words, or why a plugin refuses
   bool refused = false;  // by a plugin, not by the file
   std::string by;        // "sweep.yaml:31:7", or "sequence transform wht"
 };
@@ -45,7 +45,7 @@ struct Plan {
   TableSpec table;
   std::vector<PlannedTrial> trials;  // in the order in which they run
   std::vector<ExcludedCell> excluded;
-  std::size_t merged = 0;            // cells that were equal to an earlier one
+  std::size_t merged = 0;  // cells that were equal to an earlier one
   std::vector<std::string> warnings;
   const PlannedTrial* find(const std::string& id) const;
 };

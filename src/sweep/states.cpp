@@ -44,8 +44,8 @@ SharedWork shared_work(const Plan& plan, const Catalog& catalog) {
       prepared += (*q)["weights"].dump();
     weights.insert(prepared);
     if (needs_calibration(s, catalog))
-      calibrations.insert(fmt::format("{}{}\n{}\n{}\n{}\n{}", model, s.calibration.text, s.calibration.context, s.calibration.samples,
-                                      s.calibration.select, s.calibration.seed));
+      calibrations.insert(fmt::format("{}{}\n{}\n{}\n{}\n{}", model, s.calibration.text, s.calibration.context,
+                                      s.calibration.samples, s.calibration.select, s.calibration.seed));
   }
   return {models.size(), references.size(), weights.size(), calibrations.size()};
 }
@@ -82,7 +82,8 @@ Selection::Selection(const std::string& expression, const Schema& schema) {
       faults.push_back(fmt::format("--only: {}: {}", path, why));
       continue;
     }
-    auto it = std::find_if(exclusion_.when.begin(), exclusion_.when.end(), [&](const auto& w) { return w.path == path; });
+    auto it =
+        std::find_if(exclusion_.when.begin(), exclusion_.when.end(), [&](const auto& w) { return w.path == path; });
     if (it == exclusion_.when.end()) it = exclusion_.when.insert(it, {path, {}});
     it->values.push_back({value, place});
   }

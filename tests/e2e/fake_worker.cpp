@@ -1,5 +1,5 @@
-// A worker that keeps the protocol of stamp-worker (docs/command-line.md) and computes nothing: a trial's perplexity is a function of its
-// id. What goes wrong is told by the environment:
+// A worker that keeps the protocol of stamp-worker (docs/command-line.md) and computes nothing: a trial's perplexity is
+// a function of its id. What goes wrong is told by the environment:
 //   FAKE_DELAY_MS      time a trial takes
 //   FAKE_FAIL          ids (blank-separated) that fail
 //   FAKE_CRASH         ids at which the process dies by SIGSEGV
@@ -55,7 +55,8 @@ Record make_record(const FrozenTrial& trial) {
   r.id = trial.id;
   r.status = "done";
   r.spec = trial.spec;
-  r.metrics = {metric("perplexity", 20 + static_cast<double>(std::stoull(trial.id, nullptr, 16) % 1000) / 10), metric("perplexity_fp", 10)};
+  r.metrics = {metric("perplexity", 20 + static_cast<double>(std::stoull(trial.id, nullptr, 16) % 1000) / 10),
+               metric("perplexity_fp", 10)};
   SlotResult slot;
   slot.name = "layers.0.mlp.down_proj.input";
   slot.kind = "linear input";
@@ -99,13 +100,15 @@ int run(const RunStore& store, const std::string& ids_file, bool fail_fast) {
     log->info("trial " + id);
     std::cerr << "fake: " << id << std::endl;
     std::cout << "this must not reach the data" << std::endl;
-    if (const std::string delay = variable("FAKE_DELAY_MS"); !delay.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(std::atoi(delay.c_str())));
+    if (const std::string delay = variable("FAKE_DELAY_MS"); !delay.empty())
+      std::this_thread::sleep_for(std::chrono::milliseconds(std::atoi(delay.c_str())));
     if (listed("FAKE_CRASH", id)) std::raise(SIGSEGV);
     if (listed("FAKE_EXIT", id)) _exit(9);
     Record record = make_record(*trial);
     if (listed("FAKE_TORN", id)) {
       const std::string line = to_json(record).dump();
-      std::ofstream(store.records_path(), std::ios::app | std::ios::binary) << line.substr(0, line.size() / 2) << std::flush;
+      std::ofstream(store.records_path(), std::ios::app | std::ios::binary)
+          << line.substr(0, line.size() / 2) << std::flush;
       std::raise(SIGKILL);
     }
     if (listed("FAKE_FAIL", id)) {

@@ -54,8 +54,10 @@ void write_tiny_model(const std::filesystem::path& folder) {
   add(header, bytes, "model.embed_tokens.weight", {v, h});
   add(header, bytes, "model.norm.weight", {h});
   const std::string layer = "model.layers.0.";
-  for (const char* norm : {"input_layernorm", "post_attention_layernorm"}) add(header, bytes, layer + norm + ".weight", {h});
-  for (const char* p : {"q_proj", "k_proj", "v_proj", "o_proj"}) add(header, bytes, layer + "self_attn." + p + ".weight", {h, h});
+  for (const char* norm : {"input_layernorm", "post_attention_layernorm"})
+    add(header, bytes, layer + norm + ".weight", {h});
+  for (const char* p : {"q_proj", "k_proj", "v_proj", "o_proj"})
+    add(header, bytes, layer + "self_attn." + p + ".weight", {h, h});
   for (const char* p : {"gate_proj", "up_proj"}) add(header, bytes, layer + "mlp." + p + ".weight", {f, h});
   add(header, bytes, layer + "mlp.down_proj.weight", {h, f});
   const std::string text = header.dump();
@@ -63,13 +65,16 @@ void write_tiny_model(const std::filesystem::path& folder) {
   const std::uint64_t n = text.size();
   std::memcpy(size.data(), &n, 8);
   spill(folder / "model.safetensors", size + text + bytes);
-  spill(folder / "config.json",
-        R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 32, "hidden_size": 8, "intermediate_size": 16,
+  spill(
+      folder / "config.json",
+      R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 32, "hidden_size": 8, "intermediate_size": 16,
             "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
             "max_position_embeddings": 128, "hidden_act": "silu", "tie_word_embeddings": true})");
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t n = 0;
@@ -83,7 +88,9 @@ Sandbox::Sandbox() {
   write("experiment.yaml", experiment_text);
 }
 
-Ended Sandbox::stamp_limited(const std::vector<std::string>& arguments, std::uint64_t bytes) const { return wait(start(arguments, {}, bytes)); }
+Ended Sandbox::stamp_limited(const std::vector<std::string>& arguments, std::uint64_t bytes) const {
+  return wait(start(arguments, {}, bytes));
+}
 
 pid_t Sandbox::start(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment,
                      std::uint64_t file_limit) const {
@@ -95,7 +102,8 @@ pid_t Sandbox::start(const std::vector<std::string>& arguments, const std::map<s
   setenv("STAMP_WORKER", worker.c_str(), 1);
   setenv("STAMP_CACHE", (folder + "/cache").c_str(), 1);
   for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
-  const int out = open("stdout.txt", O_WRONLY | O_CREAT | O_TRUNC, 0644), err = open("stderr.txt", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  const int out = open("stdout.txt", O_WRONLY | O_CREAT | O_TRUNC, 0644),
+            err = open("stderr.txt", O_WRONLY | O_CREAT | O_TRUNC, 0644);
   dup2(out, 1);
   dup2(err, 2);
   if (file_limit > 0) {
@@ -121,7 +129,8 @@ Ended Sandbox::wait(pid_t pid) const {
   return e;
 }
 
-Ended Sandbox::stamp(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment) const {
+Ended Sandbox::stamp(const std::vector<std::string>& arguments,
+                     const std::map<std::string, std::string>& environment) const {
   return wait(start(arguments, environment));
 }
 

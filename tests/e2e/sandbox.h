@@ -13,7 +13,7 @@
 namespace stamp::test {
 
 struct Ended {
-  int code = -1;       // exit code, or -1 when a signal ended it
+  int code = -1;  // exit code, or -1 when a signal ended it
   int signal = 0;
   std::string out, err;
 };
@@ -26,11 +26,13 @@ class Sandbox {
   void write(const std::string& name, const std::string& text) const { spill(path() / name, text); }
 
   // The front program in this folder, with the fake worker; waits for its end.
-  Ended stamp(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {}) const;
+  Ended stamp(const std::vector<std::string>& arguments,
+              const std::map<std::string, std::string>& environment = {}) const;
   // No file may grow beyond so many bytes: writes fail in the middle, as on a full disk.
   Ended stamp_limited(const std::vector<std::string>& arguments, std::uint64_t bytes) const;
   // The same without waiting.
-  pid_t start(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {}, std::uint64_t file_limit = 0) const;
+  pid_t start(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {},
+              std::uint64_t file_limit = 0) const;
   Ended wait(pid_t pid) const;
 
   std::vector<std::string> ids() const;  // of the frozen plan

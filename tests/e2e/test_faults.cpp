@@ -101,13 +101,17 @@ TEST_CASE("an output folder that cannot be written: exit code 5 before any trial
   CHECK(box.stamp({"run", "experiment.yaml", "--output", "file/below"}).code == 5);
   if (geteuid() == 0) return;  // root writes into read-only folders
   std::filesystem::create_directory(box.path() / "closed");
-  std::filesystem::permissions(box.path() / "closed", std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  std::filesystem::permissions(box.path() / "closed",
+                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
   CHECK(box.stamp({"run", "experiment.yaml", "--output", "closed/run"}).code == 5);
 }
 
-TEST_CASE("a disk that fills up in mid-record: exit code 5, what was written stays whole, and the run continues later") {
+TEST_CASE(
+    "a disk that fills up in mid-record: exit code 5, what was written stays whole, and the run continues later") {
   const Sandbox box;
-  REQUIRE(box.stamp({"run", "experiment.yaml", "--only", "quantization.method=rtn,quantization.sequence.transform=haar"}).code == 0);
+  REQUIRE(
+      box.stamp({"run", "experiment.yaml", "--only", "quantization.method=rtn,quantization.sequence.transform=haar"})
+          .code == 0);
   const std::uint64_t plan = std::filesystem::file_size(box.run_folder() / "plan.json");
   const std::uint64_t record = std::filesystem::file_size(box.run_folder() / "records.jsonl");
   const std::uint64_t limit = std::max(plan, 2 * record) + record / 2;
@@ -136,7 +140,8 @@ TEST_CASE("standard output that cannot be written is an error, not silence") {
   const Sandbox box;
   REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
   const std::string stamp = std::string(std::getenv("STAMP_BIN_DIR")) + "/stamp";
-  const int status = std::system(("cd " + box.path().string() + " && " + stamp + " table runs/tiny > /dev/full 2> /dev/null").c_str());
+  const int status =
+      std::system(("cd " + box.path().string() + " && " + stamp + " table runs/tiny > /dev/full 2> /dev/null").c_str());
   CHECK(WEXITSTATUS(status) == 5);
 }
 
@@ -177,15 +182,18 @@ TEST_CASE("a table does not mix protocols: exit code 2 with both named") {
 TEST_CASE("light verbs start in well under a tenth of a second") {
   const Sandbox box;
   REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
-  for (const std::vector<std::string>& arguments :
-       {std::vector<std::string>{"--help"}, {"validate", "experiment.yaml"}, {"plan", "experiment.yaml"}, {"table", "runs/tiny"}}) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"--help"},
+                                                    {"validate", "experiment.yaml"},
+                                                    {"plan", "experiment.yaml"},
+                                                    {"table", "runs/tiny"}}) {
     // Processor time of the child: a busy machine does not count against us.
     rusage before{}, after{};
     getrusage(RUSAGE_CHILDREN, &before);
     REQUIRE(box.stamp(arguments).code == 0);
     getrusage(RUSAGE_CHILDREN, &after);
     const auto seconds = [](const rusage& r) {
-      return static_cast<double>(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + 1e-6 * static_cast<double>(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+      return static_cast<double>(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
+             1e-6 * static_cast<double>(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
     };
     CHECK(seconds(after) - seconds(before) < 0.1);
   }

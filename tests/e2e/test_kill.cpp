@@ -14,7 +14,9 @@ using namespace stamp::test;
 
 namespace {
 
-void sleep_ms(std::uint64_t ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+void sleep_ms(std::uint64_t ms) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+}
 
 // The worker holds the lock's descriptor; its process group is its own.
 pid_t worker_of(pid_t front) {
@@ -55,7 +57,8 @@ void check_complete(const Sandbox& box, std::size_t trials) {
 // Two methods, four offsets for two transforms; identity does not care about the offset and merges: 18 trials.
 std::string long_experiment() {
   std::string text = experiment_text;
-  text.replace(text.find("[identity, haar, dct]"), 21, "[identity, haar, dct]\n    quantization.sequence.skip_first: [0, 1, 2, 4]");
+  text.replace(text.find("[identity, haar, dct]"), 21,
+               "[identity, haar, dct]\n    quantization.sequence.skip_first: [0, 1, 2, 4]");
   return text;
 }
 
@@ -72,8 +75,10 @@ TEST_CASE("the front program killed at 24 random moments") {
     sleep_ms(random.below(40));
     kill(pid, SIGKILL);
     const Ended ended = box.wait(pid);
-    if (ended.signal == SIGKILL) ++killed;
-    else CHECK(ended.code == 0);
+    if (ended.signal == SIGKILL)
+      ++killed;
+    else
+      CHECK(ended.code == 0);
     // Whole lines survive, and never fewer than before.
     const std::size_t now = box.records().records.size();
     CHECK(now >= seen);

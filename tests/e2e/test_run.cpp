@@ -76,7 +76,8 @@ TEST_CASE("a worker that crashes loses its trial only") {
     if (!done.count(id)) left.push_back(id);
   REQUIRE(left.size() == 4);
 
-  const Ended run = box.stamp({"run", "experiment.yaml"}, {{"FAKE_CRASH", left[0]}, {"FAKE_EXIT", left[1]}, {"FAKE_TORN", left[2]}});
+  const Ended run =
+      box.stamp({"run", "experiment.yaml"}, {{"FAKE_CRASH", left[0]}, {"FAKE_EXIT", left[1]}, {"FAKE_TORN", left[2]}});
   INFO(run.err);
   CHECK(run.code == 3);
   const ReadRecords records = box.records();
@@ -114,7 +115,8 @@ TEST_CASE("interrupted: the trial at work is finished, exit code 130, and the sa
   for (const int signal : {SIGINT, SIGTERM}) {
     const Sandbox box;
     const pid_t pid = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "100"}});
-    for (int i = 0; i < 200 && box.records().records.empty(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    for (int i = 0; i < 200 && box.records().records.empty(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     kill(pid, signal);
     const Ended ended = box.wait(pid);
     INFO(ended.err);
@@ -133,7 +135,8 @@ TEST_CASE("interrupted: the trial at work is finished, exit code 130, and the sa
 TEST_CASE("two runs on one folder: the second stops with exit code 5, the first is not disturbed") {
   const Sandbox box;
   const pid_t first = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "500"}});
-  for (int i = 0; i < 300 && !std::filesystem::exists(box.run_folder() / "running.json"); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (int i = 0; i < 300 && !std::filesystem::exists(box.run_folder() / "running.json"); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   const Ended second = box.stamp({"run", "experiment.yaml"});
   CHECK(second.code == 5);
   CHECK(contains(second.err, "another run"));

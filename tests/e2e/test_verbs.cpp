@@ -7,7 +7,9 @@ using namespace stamp::test;
 namespace {
 
 const std::vector<std::string>& verbs() {
-  static const std::vector<std::string> names{"validate", "plan", "run", "ls", "show", "log", "table", "plot", "compare", "check", "describe", "inspect", "doctor", "export", "completion"};
+  static const std::vector<std::string> names{"validate", "plan",    "run",    "ls",      "show",
+                                              "log",      "table",   "plot",   "compare", "check",
+                                              "describe", "inspect", "doctor", "export",  "completion"};
   return names;
 }
 
@@ -45,7 +47,9 @@ TEST_CASE("plan writes nothing and reads like a sentence") {
   const Sandbox box;
   std::string text = experiment_text;
   text += "";
-  text.replace(text.find("  axes:"), 7, "  exclude: [{when: {quantization.method: smoothquant, quantization.sequence.transform: dct}, because: \"not in the paper's table\"}]\n  axes:");
+  text.replace(text.find("  axes:"), 7,
+               "  exclude: [{when: {quantization.method: smoothquant, quantization.sequence.transform: dct}, because: "
+               "\"not in the paper's table\"}]\n  axes:");
   text.replace(text.find("haar, dct"), 9, "haar, dct, wht");
   box.write("experiment.yaml", text);
   const Ended plan = box.stamp({"plan", "experiment.yaml"});
@@ -95,7 +99,9 @@ TEST_CASE("ls, show, log, table, export, plot data of a run") {
 TEST_CASE("plot calls the script with the folder and the figure, and passes its failure on") {
   const Sandbox box;
   REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
-  box.write("scripts/plot.py", "import sys\nopen('called.txt', 'w').write(' '.join(sys.argv[1:]))\nsys.exit(2 if 'wrong' in sys.argv else 0)\n");
+  box.write(
+      "scripts/plot.py",
+      "import sys\nopen('called.txt', 'w').write(' '.join(sys.argv[1:]))\nsys.exit(2 if 'wrong' in sys.argv else 0)\n");
   const std::map<std::string, std::string> scripts{{"STAMP_SCRIPTS", (box.path() / "scripts").string()}};
   CHECK(box.stamp({"plot", "runs/tiny", "--figure", "bound"}, scripts).code == 0);
   CHECK(slurp(box.path() / "called.txt") == "runs/tiny/plots --figure bound");
@@ -106,7 +112,9 @@ TEST_CASE("plot calls the script with the folder and the figure, and passes its 
 TEST_CASE("compare and check on two runs") {
   const Sandbox box;
   REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
-  REQUIRE(box.stamp({"run", "experiment.yaml", "--set", "quantization.activations.bits=8", "--output", "runs/b"}).code == 0);
+  REQUIRE(
+      box.stamp({"run", "experiment.yaml", "--set", "quantization.activations.bits=8", "--output", "runs/b"}).code ==
+      0);
   const Ended compare = box.stamp({"compare", "runs/tiny", "runs/b"});
   INFO(compare.out);
   CHECK(compare.code == 0);
@@ -116,9 +124,11 @@ TEST_CASE("compare and check on two runs") {
   const std::vector<std::string> ids = box.ids();
   const double value = box.records().find(ids[0])->metrics[0].value;
   const auto expectation = [&](double expected) {
-    return "schema: 1\nexpectations:\n  - {id: a, when: {quantization.method: rtn, quantization.sequence.transform: identity}, metric: perplexity, value: " +
+    return "schema: 1\nexpectations:\n  - {id: a, when: {quantization.method: rtn, quantization.sequence.transform: "
+           "identity}, metric: perplexity, value: " +
            std::to_string(expected) + ", tolerance: {relative: 0.01}, source: here}\n" +
-           "  - {id: b, when: {quantization.method: quarot}, metric: perplexity, value: 1, tolerance: {absolute: 1}, source: here}\n";
+           "  - {id: b, when: {quantization.method: quarot}, metric: perplexity, value: 1, tolerance: {absolute: 1}, "
+           "source: here}\n";
   };
   box.write("expected.yaml", expectation(value * 1.005));
   const Ended holds = box.stamp({"check", "runs/tiny", "--against", "expected.yaml"});
@@ -157,9 +167,12 @@ TEST_CASE("describe, doctor, completion follow the catalog") {
 
 TEST_CASE("bash accepts the completion, and it completes") {
   const Sandbox box;
-  box.write("complete.bash", box.stamp({"completion", "bash"}).out + "\nCOMP_WORDS=(stamp des); COMP_CWORD=1; _stamp; echo \"${COMPREPLY[*]}\"\n"
-                                                                   "COMP_WORDS=(stamp describe transforms ha); COMP_CWORD=3; _stamp; echo \"${COMPREPLY[*]}\"\n");
-  REQUIRE(std::system(("bash " + (box.path() / "complete.bash").string() + " > " + (box.path() / "out.txt").string()).c_str()) == 0);
+  box.write("complete.bash",
+            box.stamp({"completion", "bash"}).out +
+                "\nCOMP_WORDS=(stamp des); COMP_CWORD=1; _stamp; echo \"${COMPREPLY[*]}\"\n"
+                "COMP_WORDS=(stamp describe transforms ha); COMP_CWORD=3; _stamp; echo \"${COMPREPLY[*]}\"\n");
+  REQUIRE(std::system(("bash " + (box.path() / "complete.bash").string() + " > " + (box.path() / "out.txt").string())
+                          .c_str()) == 0);
   CHECK(slurp(box.path() / "out.txt") == "describe\nhaar\n");
 }
 

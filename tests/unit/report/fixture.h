@@ -50,8 +50,8 @@ inline ReportSource grid_source() {
   s.name = "toy & co_1";
   s.table.rows = {"quantization.method"};
   s.table.columns = {"quantization.sequence.transform"};
-  s.trials = {trial("a1", "rtn", "identity", 668.12), trial("a2", "rtn", "haar", 95.31), trial("b1", "smooth|quant", "identity", 33.333),
-              trial("b2", "smooth|quant", "haar", 33.334)};
+  s.trials = {trial("a1", "rtn", "identity", 668.12), trial("a2", "rtn", "haar", 95.31),
+              trial("b1", "smooth|quant", "identity", 33.333), trial("b2", "smooth|quant", "haar", 33.334)};
   return s;
 }
 

@@ -19,15 +19,25 @@ TEST_CASE("paired intervals against a computation with SciPy") {
 
 TEST_CASE("quantiles of Student's t, two-sided 95%") {
   // scipy.stats.t.ppf(0.975, n), SciPy 1.17.1
-  for (const auto& [n, t] : std::vector<std::pair<std::size_t, double>>{{1, 12.706205}, {2, 4.302653}, {5, 2.570582}, {10, 2.228139}, {11, 2.200985}, {15, 2.131450}, {30, 2.042272}, {140, 1.977054}, {1000, 1.962339}}) {
+  for (const auto& [n, t] : std::vector<std::pair<std::size_t, double>>{{1, 12.706205},
+                                                                        {2, 4.302653},
+                                                                        {5, 2.570582},
+                                                                        {10, 2.228139},
+                                                                        {11, 2.200985},
+                                                                        {15, 2.131450},
+                                                                        {30, 2.042272},
+                                                                        {140, 1.977054},
+                                                                        {1000, 1.962339}}) {
     CAPTURE(n);
     CHECK(std::fabs(student_t_975(n) - t) < 1e-5);
   }
 }
 
 TEST_CASE("trials pair up by their settings, apart from what the runs differ in as a whole") {
-  std::vector<Record> a{done("a1", "rtn", "identity", 10), done("a2", "rtn", "haar", 8), done("a3", "quarot", "haar", 5)};
-  std::vector<Record> b{done("b2", "rtn", "haar", 9), done("b1", "rtn", "identity", 10), done("b4", "quarot", "dct", 4)};
+  std::vector<Record> a{done("a1", "rtn", "identity", 10), done("a2", "rtn", "haar", 8),
+                        done("a3", "quarot", "haar", 5)};
+  std::vector<Record> b{done("b2", "rtn", "haar", 9), done("b1", "rtn", "identity", 10),
+                        done("b4", "quarot", "dct", 4)};
   for (Record& r : a) r.spec["data"]["windows"] = 4;
   for (Record& r : b) r.spec["data"]["windows"] = 8;
   a[1].metrics[0].items = {2.0, 2.2, 2.1, 1.9};

@@ -73,8 +73,8 @@ TEST_CASE("plot data hold what the records hold") {
   const auto energy = rows(energy_csv(s));
   REQUIRE(energy.size() == 3);  // two rows, one kind
   CHECK(at(energy, 1, "slots") == "2");
-  CHECK(at(energy, 1, "energy") == "151.5");   // (3 + 300) / 2: two samples
-  CHECK(at(energy, 1, "relative") == "1.5");   // the same in both slots, whatever their scale
+  CHECK(at(energy, 1, "energy") == "151.5");  // (3 + 300) / 2: two samples
+  CHECK(at(energy, 1, "relative") == "1.5");  // the same in both slots, whatever their scale
   CHECK(at(energy, 2, "relative") == "0.5");
 }
 
@@ -103,7 +103,9 @@ TEST_CASE("export: one row a metric, one for a failure; SQLite holds the same") 
   sqlite3* db = nullptr;
   REQUIRE(sqlite3_open(file.c_str(), &db) == SQLITE_OK);
   sqlite3_stmt* query = nullptr;
-  REQUIRE(sqlite3_prepare_v2(db, "SELECT id, value, \"quantization.method\" FROM metrics WHERE metric = 'perplexity' ORDER BY value", -1, &query, nullptr) == SQLITE_OK);
+  REQUIRE(sqlite3_prepare_v2(
+              db, "SELECT id, value, \"quantization.method\" FROM metrics WHERE metric = 'perplexity' ORDER BY value",
+              -1, &query, nullptr) == SQLITE_OK);
   REQUIRE(sqlite3_step(query) == SQLITE_ROW);
   CHECK(std::string(reinterpret_cast<const char*>(sqlite3_column_text(query, 0))) == "0002");
   CHECK(sqlite3_column_double(query, 1) == 4.5);

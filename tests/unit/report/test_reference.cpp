@@ -26,7 +26,9 @@ std::string fault(const std::string& text, bool paper) {
   return "accepted";
 }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 Expectation expect(double value, double relative) {
   Expectation e;
@@ -45,13 +47,17 @@ TEST_CASE("paper files are strict, with places and nearest names") {
   CHECK(has(fault("schema: 1\nentrys: []\n", true), "f.yaml:2:1"));
   CHECK(has(fault("schema: 1\nentrys: []\n", true), "did you mean \"entries\""));
   CHECK(has(fault("schema: 2\nentries: []\n", true), "schema 2"));
-  const std::string text = fault("schema: 1\nentries:\n  - {id: a, source: s, protocol: p, values: [{when: {x: 1}, metric: m, value: \"4\"}]}\n  - {id: a}\n", true);
+  const std::string text = fault(
+      "schema: 1\nentries:\n  - {id: a, source: s, protocol: p, values: [{when: {x: 1}, metric: m, value: \"4\"}]}\n  "
+      "- {id: a}\n",
+      true);
   for (const char* part : {"should be a number", "source is missing", "the id is used twice"}) CHECK(has(text, part));
 }
 
 TEST_CASE("expectations need exactly one tolerance, which is not negative") {
   const auto with = [](const std::string& tolerance) {
-    return "schema: 1\nexpectations:\n  - {id: a, when: {x: 1}, metric: m, value: 4, tolerance: " + tolerance + ", source: s}\n";
+    return "schema: 1\nexpectations:\n  - {id: a, when: {x: 1}, metric: m, value: 4, tolerance: " + tolerance +
+           ", source: s}\n";
   };
   CHECK(fault(with("{relative: 0.1}"), false) == "accepted");
   CHECK(has(fault(with("{}"), false), "needs one of"));

@@ -14,7 +14,8 @@ namespace {
 
 // STAMP_WRITE_GOLDEN=1 writes the files anew; a change of them is then read in the diff.
 void check_golden(const std::string& name, const std::string& text) {
-  const std::filesystem::path path = std::filesystem::path(STAMP_SOURCE_DIR) / "tests" / "unit" / "report" / "golden" / name;
+  const std::filesystem::path path =
+      std::filesystem::path(STAMP_SOURCE_DIR) / "tests" / "unit" / "report" / "golden" / name;
   if (std::getenv("STAMP_WRITE_GOLDEN")) spill(path, text);
   CAPTURE(name);
   CHECK(text == slurp(path));
@@ -167,7 +168,8 @@ TEST_CASE("every caveat a careful reader needs is under the table") {
   };
   CHECK(has("Measured on 4 windows only"));
   CHECK(has("weights 4, activations 4.125, KV cache 4.125"));
-  for (const char* absent : {"Dirty", "build", "Mixed", "stores weights", "failed", "FINDING", "smoke"}) CHECK_FALSE(has(absent));
+  for (const char* absent : {"Dirty", "build", "Mixed", "stores weights", "failed", "FINDING", "smoke"})
+    CHECK_FALSE(has(absent));
   Record& r = *s.trials[0].record;
   r.code["dirty"] = true;
   CHECK(has("Dirty code: 1 trial"));

@@ -30,7 +30,9 @@ inline const Catalog& invented_catalog() {
         i.options = {levels};  // default: auto
       }
       if (i.name == "picky")
-        i.refuse = [](const PlanFacts& f) { return f.tokens % 2 ? "it needs an even number of tokens, not " + std::to_string(f.tokens) : std::string(); };
+        i.refuse = [](const PlanFacts& f) {
+          return f.tokens % 2 ? "it needs an even number of tokens, not " + std::to_string(f.tokens) : std::string();
+        };
       c.add(PluginKind::sequence_transform, i);
     }
     for (const char* name : {"rtn", "smoothquant"}) {
@@ -47,7 +49,8 @@ inline const Catalog& invented_catalog() {
     k.min = 0;
     two.options = {k};
     two.refuse = [](const PlanFacts& f) {
-      return integer_option(f.options, "high_tokens") > f.context ? std::string("high_tokens exceeds the context") : std::string();
+      return integer_option(f.options, "high_tokens") > f.context ? std::string("high_tokens exceeds the context")
+                                                                  : std::string();
     };
     c.add(PluginKind::allocator, two);
     c.add(PluginKind::metric, plugin("perplexity"));
@@ -62,9 +65,13 @@ inline const Catalog& invented_catalog() {
 class Written {
  public:
   explicit Written(const std::string& sweep, const std::string& more = "") {
-    spill(scratch_.path() / "e.yaml", "schema: 1\nname: toy\nmodel: {path: m.gguf, name: m}\ndata: {context: 64, windows: 2}\n" + more + "sweep:\n" + sweep);
+    spill(scratch_.path() / "e.yaml",
+          "schema: 1\nname: toy\nmodel: {path: m.gguf, name: m}\ndata: {context: 64, windows: 2}\n" + more +
+              "sweep:\n" + sweep);
   }
-  Experiment read(const std::vector<std::string>& set = {}) const { return read_experiment(scratch_.path() / "e.yaml", set, invented_catalog()); }
+  Experiment read(const std::vector<std::string>& set = {}) const {
+    return read_experiment(scratch_.path() / "e.yaml", set, invented_catalog());
+  }
   Plan expand(const ExpandOptions& options = {}) const { return stamp::expand(read(), invented_catalog(), options); }
   const Scratch& scratch() const { return scratch_; }
 

@@ -35,8 +35,11 @@ TEST_CASE("without records the estimate is arithmetic, with them it is measured"
 }
 
 TEST_CASE("the plan reads like a sentence") {
-  Plan plan = Written("  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: [identity, haar, picky]\n"
-                      "  exclude: [{when: {quantization.method: smoothquant, quantization.sequence.transform: haar}, because: \"not in the paper's table\"}]\n")
+  Plan plan = Written(
+                  "  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: "
+                  "[identity, haar, picky]\n"
+                  "  exclude: [{when: {quantization.method: smoothquant, quantization.sequence.transform: haar}, "
+                  "because: \"not in the paper's table\"}]\n")
                   .expand();
   ReadRecords records;
   Record r;
@@ -48,6 +51,7 @@ TEST_CASE("the plan reads like a sentence") {
   e.seconds = 540;
   e.memory_bytes = 1.4e9;
   CHECK(plan_sentence(plan, shared_work(plan, invented_catalog()), e) ==
-        "3 trials: 2 new, 1 done; 1 excluded (\"not in the paper's table\"); 2 refused (\"it needs an even number of tokens, not 63\"); "
+        "3 trials: 2 new, 1 done; 1 excluded (\"not in the paper's table\"); 2 refused (\"it needs an even number of "
+        "tokens, not 63\"); "
         "1 model, 1 calibration; about 9 min, 1.4 GB");
 }

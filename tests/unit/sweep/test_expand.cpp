@@ -25,21 +25,34 @@ std::vector<std::string> places(const Plan& plan) {
 }  // namespace
 
 TEST_CASE("axes make a product, the last fastest, and equal methods stay together") {
-  const Plan plan = Written("  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: [identity, haar]\n").expand();
-  CHECK(places(plan) == std::vector<std::string>{"rtn/identity", "rtn/haar", "smoothquant/identity", "smoothquant/haar"});
+  const Plan plan = Written(
+                        "  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: "
+                        "[identity, haar]\n")
+                        .expand();
+  CHECK(places(plan) ==
+        std::vector<std::string>{"rtn/identity", "rtn/haar", "smoothquant/identity", "smoothquant/haar"});
   std::set<std::string> ids;
   for (const PlannedTrial& t : plan.trials) ids.insert(t.id);
   CHECK(ids.size() == 4);
   // Turned around, the order of cost still puts a method's trials together.
-  const Plan turned = Written("  axes:\n    quantization.sequence.transform: [identity, haar]\n    quantization.method: [rtn, smoothquant]\n").expand();
-  CHECK(places(turned) == std::vector<std::string>{"rtn/identity", "rtn/haar", "smoothquant/identity", "smoothquant/haar"});
+  const Plan turned = Written(
+                          "  axes:\n    quantization.sequence.transform: [identity, haar]\n    quantization.method: "
+                          "[rtn, smoothquant]\n")
+                          .expand();
+  CHECK(places(turned) ==
+        std::vector<std::string>{"rtn/identity", "rtn/haar", "smoothquant/identity", "smoothquant/haar"});
   CHECK(turned.trials[1].id == plan.trials[1].id);
 }
 
 TEST_CASE("zip groups walk together, cells are extra, repeats multiply") {
-  const Plan zip = Written("  zip:\n    - quantization.method: [rtn, smoothquant]\n      quantization.sequence.transform: [identity, haar]\n").expand();
+  const Plan zip = Written(
+                       "  zip:\n    - quantization.method: [rtn, smoothquant]\n      quantization.sequence.transform: "
+                       "[identity, haar]\n")
+                       .expand();
   CHECK(places(zip) == std::vector<std::string>{"rtn/identity", "smoothquant/haar"});
-  const Plan cells = Written("  axes: {quantization.method: [rtn]}\n  cells: [{quantization.sequence.transform: identity}]\n").expand();
+  const Plan cells =
+      Written("  axes: {quantization.method: [rtn]}\n  cells: [{quantization.sequence.transform: identity}]\n")
+          .expand();
   CHECK(cells.trials.size() == 2);
   const Plan repeats = Written("  axes: {quantization.method: [rtn, smoothquant]}\n  repeats: 3\n").expand();
   REQUIRE(repeats.trials.size() == 6);
@@ -47,10 +60,15 @@ TEST_CASE("zip groups walk together, cells are extra, repeats multiply") {
   CHECK(repeats.trials[1].spec.repeat == 1);
 }
 
-TEST_CASE("no sweep is one trial") { CHECK(Written("  repeats: 1\n").expand().trials.size() == 1); }
+TEST_CASE("no sweep is one trial") {
+  CHECK(Written("  repeats: 1\n").expand().trials.size() == 1);
+}
 
 TEST_CASE("cells that differ only in what cannot matter are one trial in several places") {
-  const Plan plan = Written("  axes:\n    quantization.sequence.transform: [identity, haar]\n    quantization.sequence.levels: [2, 3]\n").expand();
+  const Plan plan =
+      Written(
+          "  axes:\n    quantization.sequence.transform: [identity, haar]\n    quantization.sequence.levels: [2, 3]\n")
+          .expand();
   CHECK(plan.trials.size() == 3);
   CHECK(plan.merged == 1);
   REQUIRE(plan.trials[0].labels.size() == 2);
@@ -59,8 +77,10 @@ TEST_CASE("cells that differ only in what cannot matter are one trial in several
 }
 
 TEST_CASE("exclusions say why and where; one that covers nothing is said") {
-  const Plan plan = Written("  axes: {quantization.method: [rtn, smoothquant]}\n  exclude:\n    - {when: {quantization.method: rtn}, because: \"too slow\"}\n"
-                            "    - {when: {quantization.sequence.transform: picky}, because: \"never\"}\n")
+  const Plan plan = Written(
+                        "  axes: {quantization.method: [rtn, smoothquant]}\n  exclude:\n    - {when: "
+                        "{quantization.method: rtn}, because: \"too slow\"}\n"
+                        "    - {when: {quantization.sequence.transform: picky}, because: \"never\"}\n")
                         .expand();
   REQUIRE(plan.excluded.size() == 1);
   CHECK(plan.excluded[0].because == "too slow");
@@ -79,7 +99,9 @@ TEST_CASE("a combination that a plugin refuses becomes an explained exclusion") 
   CHECK(odd.excluded[0].because == "it needs an even number of tokens, not 63");
   CHECK(odd.excluded[0].by == "sequence transform picky");
   CHECK(Written(sweep, "quantization: {sequence: {skip_first: 0}}\n").expand().excluded.empty());
-  const Plan much = Written("  axes: {quantization.allocation.high_tokens: [8, 65]}\n", "quantization: {sequence: {transform: identity}}\n").expand();
+  const Plan much = Written("  axes: {quantization.allocation.high_tokens: [8, 65]}\n",
+                            "quantization: {sequence: {transform: identity}}\n")
+                        .expand();
   REQUIRE(much.excluded.size() == 1);
   CHECK(much.excluded[0].because == "high_tokens exceeds the context");
   // In full precision neither is asked.
@@ -88,7 +110,8 @@ TEST_CASE("a combination that a plugin refuses becomes an explained exclusion") 
 
 TEST_CASE("too many combinations are refused before they are made") {
   std::string sweep = "  axes:\n";
-  for (const char* axis : {"calibration.seed", "data.windows", "calibration.samples", "quantization.allocation.high_tokens"}) {
+  for (const char* axis :
+       {"calibration.seed", "data.windows", "calibration.samples", "quantization.allocation.high_tokens"}) {
     sweep += std::string("    ") + axis + ": [1";
     for (int i = 2; i <= 40; ++i) sweep += ", " + std::to_string(i);
     sweep += "]\n";
@@ -99,7 +122,9 @@ TEST_CASE("too many combinations are refused before they are made") {
 TEST_CASE("smoke: short, few, and the first trial of every method") {
   ExpandOptions smoke;
   smoke.smoke = true;
-  const Written e("  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: [identity, haar]\n", "calibration: {samples: 16}\n");
+  const Written e(
+      "  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: [identity, haar]\n",
+      "calibration: {samples: 16}\n");
   const Plan plan = e.expand(smoke);
   CHECK(places(plan) == std::vector<std::string>{"rtn/identity", "smoothquant/identity"});
   CHECK(plan.trials[0].spec.data.windows == 1);
@@ -111,7 +136,9 @@ TEST_CASE("smoke: short, few, and the first trial of every method") {
 TEST_CASE("a trial is the text it reads, not the name that stood for it") {
   const Written e("  axes: {quantization.method: [rtn]}\n", "");
   ExpandOptions here, elsewhere;
-  here.resolve_text = [](const std::string& text) { return text == "wikitext2-test" ? std::string("wikitext2-train") : text; };
+  here.resolve_text = [](const std::string& text) {
+    return text == "wikitext2-test" ? std::string("wikitext2-train") : text;
+  };
   elsewhere.resolve_text = [](const std::string& text) { return text; };
   CHECK(e.expand(here).trials[0].spec.data.text == "wikitext2-train");
   CHECK(e.expand(here).trials[0].id != e.expand(elsewhere).trials[0].id);
@@ -140,7 +167,10 @@ TEST_CASE("states come from the newest records, missing wins over failed, done o
 }
 
 TEST_CASE("--only selects; alternatives on one path, all of several paths") {
-  const Experiment e = Written("  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: [identity, haar]\n").read();
+  const Experiment e = Written(
+                           "  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: "
+                           "[identity, haar]\n")
+                           .read();
   const Plan plan = expand(e, invented_catalog());
   const auto selected = [&](const std::string& expression) {
     const Selection only(expression, *e.schema);

@@ -16,8 +16,9 @@ FrozenPlan frozen(const Written& e) {
 }  // namespace
 
 TEST_CASE("a frozen plan comes back as it was, and its trials can be run from it") {
-  const Written e("  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: [identity, picky]\n",
-                  "table: {rows: quantization.method, columns: quantization.sequence.transform}\n");
+  const Written e(
+      "  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: [identity, picky]\n",
+      "table: {rows: quantization.method, columns: quantization.sequence.transform}\n");
   const FrozenPlan plan = frozen(e);
   REQUIRE(plan.trials.size() == 2);
   const fs::path file = e.scratch().path() / "plan.json";
@@ -36,7 +37,8 @@ TEST_CASE("a frozen plan comes back as it was, and its trials can be run from it
 
 TEST_CASE("the union rule: new ones are added, vanished ones are kept apart and may come back") {
   FrozenPlan first = frozen(Written("  axes: {quantization.method: [rtn, smoothquant]}\n"));
-  FrozenPlan second = frozen(Written("  axes:\n    quantization.method: [rtn]\n    quantization.sequence.transform: [identity, haar]\n"));
+  FrozenPlan second = frozen(
+      Written("  axes:\n    quantization.method: [rtn]\n    quantization.sequence.transform: [identity, haar]\n"));
   const std::vector<std::string> said = unite(second, first);
   REQUIRE(second.vanished.size() == 1);
   CHECK(second.vanished[0].id == first.trials[1].id);
