@@ -71,7 +71,7 @@ ExitCode run(const Front& front, const Options&) {
     const fs::path program = worker_program();
     std::fflush(stdout);
     std::cout.flush();
-    const WorkerEnd end = run_worker({program, {"doctor"}}, -1);
+    const WorkerEnd end = run_worker({program, {"doctor"}, true}, -1);
     if (end.exited && end.code == 0) return ExitCode::done;
     fail(fmt::format("the worker's self-test ended with {}", end.text()));
     return ExitCode::internal;

@@ -41,7 +41,7 @@ ExitCode run(const Front&, const Options& options) {
         fmt::format("{}: the plotting script is missing; set STAMP_SCRIPTS to the scripts folder (the data are in {})",
                     script.string(), plots.string()));
   const fs::path interpreter = python();
-  WorkerCommand command{interpreter, {}};
+  WorkerCommand command{interpreter, {}, false};
   if (interpreter == "/usr/bin/env") command.arguments.push_back("python3");
   command.arguments.push_back(script.string());
   command.arguments.push_back(plots.string());

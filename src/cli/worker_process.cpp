@@ -52,7 +52,7 @@ sigset_t passed_on_set() {
   if (::getppid() != parent) _exit(127);
   ::setpgid(0, 0);  // Ctrl-C reaches the front program only, which passes it on once
   if (keep_open >= 0) ::fcntl(keep_open, F_SETFD, 0);
-  ::dup2(STDERR_FILENO, STDOUT_FILENO);
+  if (!command.data_on_stdout) ::dup2(STDERR_FILENO, STDOUT_FILENO);
   ::sigprocmask(SIG_SETMASK, &mask, nullptr);
   std::vector<char*> argv;
   std::string program = command.program.string();
@@ -146,7 +146,7 @@ RunAllResult run_all(const RunStore& store, const std::vector<std::string>& ids,
     std::string text;
     for (const std::string& id : left) text += id + "\n";
     write_file_atomic(list, text);
-    WorkerCommand command{program, {"run", store.folder().string(), "--ids", list.string()}};
+    WorkerCommand command{program, {"run", store.folder().string(), "--ids", list.string()}, false};
     if (fail_fast) command.arguments.push_back("--fail-fast");
     const WorkerEnd end = run_worker(command, lock_descriptor);
 

@@ -12,6 +12,7 @@ namespace stamp {
 struct WorkerCommand {
   fs::path program;
   std::vector<std::string> arguments;
+  bool data_on_stdout = false;  // else its stdout goes to stderr: stdout carries our data
 };
 
 struct WorkerEnd {
@@ -25,8 +26,7 @@ struct WorkerEnd {
 fs::path worker_program();
 
 // Runs the command until it ends. SIGINT, SIGTERM and SIGHUP that arrive meanwhile are passed on; the second one kills.
-// `keep_open` (a lock's descriptor, or -1) stays open in the child. The child's stdout goes to stderr: stdout carries
-// our data. When this process dies, the child is killed with it.
+// `keep_open` (a lock's descriptor, or -1) stays open in the child. When this process dies, the child is killed with it.
 WorkerEnd run_worker(const WorkerCommand& command, int keep_open);
 bool interrupted();  // one of those signals has arrived in this process
 

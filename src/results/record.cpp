@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t single_rows = 16;  // the first rows stand alone: sink, approximation band
 constexpr std::int64_t most_bands = 62;   // room for one more edge at high_tokens
 
-// Band means feed plots; five digits keep a record of 180 slots near a quarter of a megabyte.
+// Band means feed plots; five digits keep a record of 180 slots near a third of a megabyte.
 double five_digits(double value) {
   if (value == 0 || !std::isfinite(value)) return value;
   const double scale = std::pow(10.0, 4 - std::floor(std::log10(std::fabs(value))));

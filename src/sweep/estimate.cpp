@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <map>
-#include <utility>
+#include <set>
 
 #include "base/text.h"
 #include "results/provenance.h"
@@ -12,6 +12,8 @@
 namespace stamp {
 
 namespace {
+
+constexpr double weight_flops = 30;  // one weight on one grid: scale, round, clamp, error to the power 2.4
 
 bool to_run(const PlannedTrial& t) {
   return t.state == TrialState::fresh || t.state == TrialState::failed;
@@ -43,6 +45,7 @@ double tokens_of(const Record& r) {
 
 struct Measured {
   std::vector<double> seconds_per_token;
+  std::vector<double> seconds_of_weights;  // of the trials that prepared some; the others found them ready
   double memory = 0;
 };
 
@@ -53,8 +56,11 @@ std::map<std::string, Measured> measured_by_model(const ReadRecords& records) {
     const auto m = r.spec.find("model");
     if (m == r.spec.end()) continue;
     Measured& e = out[m->value("name", "")];
-    const double tokens = tokens_of(r), seconds = seconds_of(r);
+    const auto prepare = r.timing_s.find("prepare");
+    const double weights = prepare == r.timing_s.end() ? 0 : prepare->second;
+    const double tokens = tokens_of(r), seconds = seconds_of(r) - weights;
     if (tokens > 0 && seconds > 0) e.seconds_per_token.push_back(seconds / tokens);
+    if (weights > 0.1) e.seconds_of_weights.push_back(weights);
     e.memory = std::max(e.memory, static_cast<double>(r.peak_memory_bytes));
   }
   return out;
@@ -86,7 +92,7 @@ Estimate estimate(const Plan& plan, const ReadRecords& records, const SizeOf& si
   Estimate e;
   const std::map<std::string, Measured> measured = measured_by_model(records);
   bool all_measured = true, any = false;
-  std::map<std::string, bool> reference_counted;
+  std::set<std::string> references, weights;
   for (const PlannedTrial& t : plan.trials) {
     if (!to_run(t)) continue;
     any = true;
@@ -94,12 +100,17 @@ Estimate estimate(const Plan& plan, const ReadRecords& records, const SizeOf& si
     const double tokens = tokens_of(t.spec, size);
     const auto m = measured.find(t.spec.model.name);
     const bool timed = m != measured.end() && !m->second.seconds_per_token.empty();
+    const bool prepares = weights.insert(weights_group(t)).second;
     if (timed) {
       e.seconds += tokens * median(m->second.seconds_per_token);
+      if (prepares && !m->second.seconds_of_weights.empty()) e.seconds += median(m->second.seconds_of_weights);
     } else if (size.parameters > 0) {
       const double pass = 2 * size.parameters * tokens / flops_per_second;
       e.seconds += 1.3 * pass;  // quantization beside the products
-      if (!std::exchange(reference_counted[t.spec.model.name + "\n" + t.spec.data.text], true)) e.seconds += pass;
+      if (references.insert(t.spec.model.name + "\n" + t.spec.data.text).second) e.seconds += pass;
+      const WeightSpec& w = t.spec.quantization.weights;
+      const double tries = w.bits >= 16 ? 0 : w.clip_search ? 80 : 1;
+      if (prepares) e.seconds += weight_flops * tries * size.parameters / flops_per_second;
       all_measured = false;
     } else {
       ++e.unknown;

@@ -24,7 +24,8 @@ struct Estimate {
 };
 
 // Finished trials of the same model give seconds a token; without them, arithmetic: two operations a parameter and
-// token at `flops_per_second`, the reference pass included, and the weights in float32 plus the logits of a window.
+// token at `flops_per_second`, the reference pass and the weights' clip search included, and the weights in float32
+// plus the logits of a window.
 Estimate estimate(const Plan& plan, const ReadRecords& records, const SizeOf& size_of, double flops_per_second);
 double assumed_flops_per_second();  // of this machine: cores and vector width
 

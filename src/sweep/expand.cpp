@@ -157,15 +157,8 @@ void order_by_cost(std::vector<PlannedTrial>& trials) {
   std::unordered_map<std::string, std::size_t> models, weights;
   std::vector<std::pair<std::size_t, std::size_t>> rank(trials.size());
   for (std::size_t i = 0; i < trials.size(); ++i) {
-    const TrialSpec& s = trials[i].spec;
-    const Json& c = trials[i].canonical;
-    const std::string model = s.model.path + "\n" + s.model.name;
-    std::string prepared = model + "\n" + s.quantization.method + "\n" + s.quantization.method_options.dump();
-    if (const auto q = c.find("quantization"); q != c.end() && q->contains("weights"))
-      prepared += (*q)["weights"].dump();
-    if (const auto k = c.find("calibration"); k != c.end()) prepared += k->dump();
-    rank[i] = {models.try_emplace(model, models.size()).first->second,
-               weights.try_emplace(prepared, weights.size()).first->second};
+    rank[i] = {models.try_emplace(model_group(trials[i].spec), models.size()).first->second,
+               weights.try_emplace(weights_group(trials[i]), weights.size()).first->second};
   }
   std::vector<std::size_t> order(trials.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;

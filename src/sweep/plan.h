@@ -75,6 +75,10 @@ TrialSpec smoke_spec(TrialSpec spec);
 using MissingCheck = std::function<std::string(const TrialSpec&)>;
 void set_states(Plan& plan, const ReadRecords& records, const MissingCheck& missing);
 
+// Trials of one group load one model, and prepare their weights once (method, weight settings, calibration, repeat).
+std::string model_group(const TrialSpec& spec);
+std::string weights_group(const PlannedTrial& trial);
+
 // What the trials that are still to run share.
 struct SharedWork {
   std::size_t models = 0, references = 0, weights = 0, calibrations = 0;

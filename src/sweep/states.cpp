@@ -31,18 +31,28 @@ void set_states(Plan& plan, const ReadRecords& records, const MissingCheck& miss
   }
 }
 
+std::string model_group(const TrialSpec& spec) {
+  return spec.model.path + "\n" + spec.model.name;
+}
+
+std::string weights_group(const PlannedTrial& trial) {
+  const QuantizationSpec& quantization = trial.spec.quantization;
+  std::string key = model_group(trial.spec) + "\n" + quantization.method + "\n" + quantization.method_options.dump();
+  if (const auto q = trial.canonical.find("quantization"); q != trial.canonical.end() && q->contains("weights"))
+    key += (*q)["weights"].dump();
+  if (const auto c = trial.canonical.find("calibration"); c != trial.canonical.end()) key += c->dump();
+  return key + std::to_string(trial.spec.repeat);  // seeds derive from it
+}
+
 SharedWork shared_work(const Plan& plan, const Catalog& catalog) {
   std::set<std::string> models, references, weights, calibrations;
   for (const PlannedTrial& t : plan.trials) {
     if (t.state != TrialState::fresh && t.state != TrialState::failed) continue;
     const TrialSpec& s = t.spec;
-    const std::string model = s.model.path + "\n" + s.model.name + "\n";
+    const std::string model = model_group(s) + "\n";
     models.insert(model);
     references.insert(fmt::format("{}{}\n{}\n{}\n{}", model, s.data.text, s.data.context, s.data.windows, s.data.bos));
-    std::string prepared = model + s.quantization.method + s.quantization.method_options.dump();
-    if (const auto q = t.canonical.find("quantization"); q != t.canonical.end() && q->contains("weights"))
-      prepared += (*q)["weights"].dump();
-    weights.insert(prepared);
+    weights.insert(weights_group(t));
     if (needs_calibration(s, catalog))
       calibrations.insert(fmt::format("{}{}\n{}\n{}\n{}\n{}", model, s.calibration.text, s.calibration.context,
                                       s.calibration.samples, s.calibration.select, s.calibration.seed));

@@ -155,7 +155,7 @@ TEST_CASE("describe, doctor, completion follow the catalog") {
   const Ended doctor = box.stamp({"doctor"});
   CHECK(doctor.code == 0);
   CHECK(contains(doctor.out, "writable"));
-  CHECK(contains(doctor.err, "fake worker: well"));
+  CHECK(contains(doctor.out, "fake worker: well"));
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const Ended completion = box.stamp({"completion", shell});
     CHECK(completion.code == 0);

@@ -9,8 +9,9 @@ TEST_CASE("without records the estimate is arithmetic, with them it is measured"
   Plan plan = Written("  axes: {quantization.method: [rtn, smoothquant]}\n").expand();
   const SizeOf size = [](const TrialSpec&) { return TrialSize{1e6, 1000, 0}; };
   const Estimate rough = estimate(plan, {}, size, 1e9);
-  // 2 * 1e6 parameters * 128 tokens / 1e9 = 0.256 s a pass; two trials at 1.3 passes and one reference.
-  CHECK(rough.seconds == Approx(0.256 * (1 + 2 * 1.3)));
+  // 2 * 1e6 parameters * 128 tokens / 1e9 = 0.256 s a pass; two trials at 1.3 passes and one reference. Two methods
+  // prepare weights, each with a clip search of 80 tries at 30 operations.
+  CHECK(rough.seconds == Approx(0.256 * (1 + 2 * 1.3) + 2 * 80 * 30 * 1e6 / 1e9));
   CHECK_FALSE(rough.measured);
   CHECK(rough.memory_bytes > 4e6);
   CHECK(estimate(plan, {}, {}, 1e9).unknown == 2);
@@ -31,6 +32,8 @@ TEST_CASE("without records the estimate is arithmetic, with them it is measured"
   const Estimate measured = estimate(plan, records, size, 1e9);
   CHECK(measured.measured);
   CHECK(measured.seconds == Approx(2 * 4.0 / 256 * 128));
+  records.records[0].timing_s["prepare"] = 5;  // once for each method, whatever the number of tokens
+  CHECK(estimate(plan, records, size, 1e9).seconds == Approx(2 * 4.0 / 256 * 128 + 2 * 5));
   CHECK(measured.memory_bytes == 123456);
 }
 
