@@ -34,6 +34,18 @@ def said(values):
     return ", ".join(sorted({str(value) for value in values if value not in (None, "")})) or "unknown"
 
 
+def without_paths(plan):
+    """The frozen plan without where files lie on this machine: names and digests say what they are."""
+    def cleaned(value):
+        if isinstance(value, dict):
+            return {key: cleaned(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [cleaned(entry) for entry in value]
+        return pathlib.Path(value).name if isinstance(value, str) and value.startswith("/") else value
+
+    return (json.dumps(cleaned(json.loads(plan)), indent=1) + "\n").encode()
+
+
 def copy(run, target):
     copied = []
     for pattern in ("tables/*", "plots/*.png", "plots/*.csv"):
@@ -45,9 +57,10 @@ def copy(run, target):
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, destination)
             copied.append(destination)
-    for name in ("plan.json", "records.jsonl"):
+    contents = {"plan.json": without_paths((run / "plan.json").read_text(encoding="utf-8")), "records.jsonl": (run / "records.jsonl").read_bytes()}
+    for name, content in contents.items():
         with gzip.GzipFile(target / f"{name}.gz", "wb", mtime=0) as packed:  # no time: the same run gives the same bytes
-            packed.write((run / name).read_bytes())
+            packed.write(content)
         copied.append(target / f"{name}.gz")
     return copied
 

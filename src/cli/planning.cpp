@@ -62,6 +62,36 @@ std::string Surroundings::missing(const TrialSpec& spec) {
   return "";
 }
 
+namespace {
+
+// The digest under `key`, asked for once; "" when the file cannot be read.
+template <class Ask>
+const std::string& remembered(std::map<std::string, std::string>& digests, const std::string& key, Ask ask) {
+  const auto [it, fresh] = digests.try_emplace(key);
+  if (!fresh) return it->second;
+  try {
+    it->second = ask();
+  } catch (const DataError&) {
+    it->second.clear();
+  }
+  return it->second;
+}
+
+bool differs(const Json& recorded, const std::string& now) {
+  const auto it = recorded.find("digest");
+  return it != recorded.end() && it->is_string() && !now.empty() && it->get<std::string>() != now;
+}
+
+}  // namespace
+
+std::string Surroundings::stale(const TrialSpec& spec, const Record& record) {
+  const std::string& model = remembered(model_digests_, spec.model.path, [&] { return open_checkpoint(spec.model.path)->digest(); });
+  if (differs(record.model, model)) return "the model's files have changed since it was measured";
+  const std::string& text = remembered(text_digests_, spec.data.text, [&] { return load_text(spec.data.text, base_).digest; });
+  if (differs(record.data, text)) return "the text has changed since it was measured";
+  return "";
+}
+
 TrialSize Surroundings::size(const TrialSpec& spec) {
   TrialSize size;
   const ModelFacts& facts = model(spec.model.path);

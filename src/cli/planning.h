@@ -24,6 +24,8 @@ class Surroundings {
  public:
   Surroundings(const Catalog& catalog, std::string base) : catalog_(catalog), base_(std::move(base)) {}
   std::string missing(const TrialSpec& spec);  // "" when model and texts can be opened
+  // "" while the record was made from the model and text that are there now; a file that is gone proves nothing.
+  std::string stale(const TrialSpec& spec, const Record& record);
   TrialSize size(const TrialSpec& spec);
 
  private:
@@ -37,6 +39,7 @@ class Surroundings {
   std::string base_;
   std::map<std::string, ModelFacts> models_;
   std::map<std::string, std::string> texts_;
+  std::map<std::string, std::string> model_digests_, text_digests_;
   std::map<std::string, double> text_tokens_;
 };
 

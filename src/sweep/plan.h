@@ -73,7 +73,9 @@ TrialSpec smoke_spec(TrialSpec spec);
 
 // `missing` tells why the model or a text of a trial cannot be opened, "" when they can.
 using MissingCheck = std::function<std::string(const TrialSpec&)>;
-void set_states(Plan& plan, const ReadRecords& records, const MissingCheck& missing);
+// `stale` tells why a finished trial no longer stands for what the files hold now, "" when it does; it becomes new again.
+using StaleCheck = std::function<std::string(const TrialSpec&, const Record&)>;
+void set_states(Plan& plan, const ReadRecords& records, const MissingCheck& missing, const StaleCheck& stale = nullptr);
 
 // Trials of one group load one model, and prepare their weights once (method, weight settings, calibration, repeat).
 std::string model_group(const TrialSpec& spec);

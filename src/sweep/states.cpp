@@ -10,13 +10,14 @@
 
 namespace stamp {
 
-void set_states(Plan& plan, const ReadRecords& records, const MissingCheck& missing) {
+void set_states(Plan& plan, const ReadRecords& records, const MissingCheck& missing, const StaleCheck& stale) {
   for (PlannedTrial& t : plan.trials) {
     t.state = TrialState::fresh;
     t.reason.clear();
     const Record* r = records.find(t.id);
     if (r && r->status == "done") {
-      t.state = TrialState::done;
+      t.reason = stale ? stale(t.spec, *r) : std::string();
+      if (t.reason.empty()) t.state = TrialState::done;
       continue;
     }
     // A failed trial whose model has gone meanwhile cannot run again: the nearer reason wins.

@@ -145,6 +145,23 @@ TEST_CASE("a trial is the text it reads, not the name that stood for it") {
   CHECK(e.expand(elsewhere).trials[0].id == e.expand().trials[0].id);
 }
 
+TEST_CASE("a finished trial whose files changed is new again, with the reason") {
+  Plan plan = Written("  axes: {quantization.method: [rtn]}\n").expand();
+  ReadRecords records;
+  Record r;
+  r.id = plan.trials[0].id;
+  r.status = "done";
+  r.model = {{"digest", "old"}};
+  records.records = {r};
+  const MissingCheck none = [](const TrialSpec&) { return std::string(); };
+  set_states(plan, records, none, [](const TrialSpec&, const Record& record) { return record.model["digest"] == "old" ? std::string("changed") : std::string(); });
+  CHECK(plan.trials[0].state == TrialState::fresh);
+  CHECK(plan.trials[0].reason == "changed");
+  set_states(plan, records, none);
+  CHECK(plan.trials[0].state == TrialState::done);
+  CHECK(plan.trials[0].reason.empty());
+}
+
 TEST_CASE("states come from the newest records, missing wins over failed, done over missing") {
   Plan plan = Written("  axes: {quantization.method: [rtn, smoothquant]}\n").expand();
   ReadRecords records;
