@@ -37,7 +37,9 @@ class Descriptor {
   int fd_;
 };
 
-std::string reason() { return std::strerror(errno); }
+std::string reason() {
+  return std::strerror(errno);
+}
 
 // All of `text`, or false with errno.
 bool write_all(int fd, std::string_view text) {
@@ -65,7 +67,8 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
   const struct stat info = checked_stat(file.get(), path);
   const auto size = static_cast<std::uint64_t>(info.st_size);
   if (size > limit) {
-    throw DataError(path.string() + ": has " + bytes_text(size) + ", more than the " + bytes_text(limit) + " allowed here");
+    throw DataError(path.string() + ": has " + bytes_text(size) + ", more than the " + bytes_text(limit) +
+                    " allowed here");
   }
   std::string text(size, '\0');
   std::size_t done = 0;
@@ -113,9 +116,11 @@ void make_folder(const fs::path& path) {
   std::error_code code;
   fs::create_directories(path, code);
   if (!fs::is_directory(path)) {
-    throw StoreError("cannot make the folder " + path.string() + ": " + (code ? code.message() : "a file is in its place"));
+    throw StoreError("cannot make the folder " + path.string() + ": " +
+                     (code ? code.message() : "a file is in its place"));
   }
-  if (::access(path.c_str(), W_OK | X_OK) != 0) throw StoreError("cannot write into " + path.string() + ": " + reason());
+  if (::access(path.c_str(), W_OK | X_OK) != 0)
+    throw StoreError("cannot write into " + path.string() + ": " + reason());
 }
 
 std::unique_ptr<FileLock> FileLock::try_acquire(const fs::path& path) {
@@ -128,7 +133,9 @@ std::unique_ptr<FileLock> FileLock::try_acquire(const fs::path& path) {
   return std::unique_ptr<FileLock>(new FileLock(fd));
 }
 
-FileLock::~FileLock() { ::close(fd_); }
+FileLock::~FileLock() {
+  ::close(fd_);
+}
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -164,9 +171,9 @@ std::string file_digest(const fs::path& path) {
   const struct stat info = checked_stat(file.get(), path);
   std::error_code code;
   const fs::path absolute = fs::weakly_canonical(path, code);
-  const std::string key = sha256_hex(absolute.string() + '\n' + std::to_string(info.st_size) + '\n' +
-                                     std::to_string(info.st_mtim.tv_sec) + '.' + std::to_string(info.st_mtim.tv_nsec) +
-                                     '\n' + std::to_string(info.st_ino));
+  const std::string key =
+      sha256_hex(absolute.string() + '\n' + std::to_string(info.st_size) + '\n' + std::to_string(info.st_mtim.tv_sec) +
+                 '.' + std::to_string(info.st_mtim.tv_nsec) + '\n' + std::to_string(info.st_ino));
   const fs::path remembered = cache_folder() / "digests" / key;
   if (fs::is_regular_file(remembered, code)) {
     const std::string text = trim(read_file(remembered, 256));

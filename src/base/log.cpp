@@ -12,7 +12,8 @@ class FileLog : public Log {
  public:
   explicit FileLog(const std::string& path) {
     try {
-      logger_ = std::make_shared<spdlog::logger>("stamp", std::make_shared<spdlog::sinks::basic_file_sink_mt>(path, true));
+      logger_ =
+          std::make_shared<spdlog::logger>("stamp", std::make_shared<spdlog::sinks::basic_file_sink_mt>(path, true));
     } catch (const spdlog::spdlog_ex& e) {
       throw StoreError("cannot write the log " + path + ": " + e.what());
     }
@@ -34,7 +35,11 @@ class NullLog : public Log {
 
 }  // namespace
 
-std::unique_ptr<Log> file_log(const std::string& path) { return std::make_unique<FileLog>(path); }
-std::unique_ptr<Log> null_log() { return std::make_unique<NullLog>(); }
+std::unique_ptr<Log> file_log(const std::string& path) {
+  return std::make_unique<FileLog>(path);
+}
+std::unique_ptr<Log> null_log() {
+  return std::make_unique<NullLog>();
+}
 
 }  // namespace stamp

@@ -2,7 +2,7 @@
 #pragma once
 
 namespace stamp {
-int threads();             // threads a parallel region will use
-void set_threads(int n);   // n >= 1
-void tune_allocator();     // raises glibc's mmap and trim thresholds: fresh 32 MB buffers cost page faults otherwise
+int threads();            // threads a parallel region will use
+void set_threads(int n);  // n >= 1
+void tune_allocator();    // raises glibc's mmap and trim thresholds: fresh 32 MB buffers cost page faults otherwise
 }  // namespace stamp

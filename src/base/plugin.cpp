@@ -23,22 +23,30 @@ const char* name_of_type(OptionInfo::Type type) {
 std::string allowed(const OptionInfo& option) {
   if (option.type == OptionInfo::Type::choice) return join(option.choices, ", ");
   std::string text = name_of_type(option.type);
-  if (option.min && option.max) text += " from " + number_text(*option.min) + " to " + number_text(*option.max);
-  else if (option.min) text += ", at least " + number_text(*option.min);
-  else if (option.max) text += ", at most " + number_text(*option.max);
+  if (option.min && option.max)
+    text += " from " + number_text(*option.min) + " to " + number_text(*option.max);
+  else if (option.min)
+    text += ", at least " + number_text(*option.min);
+  else if (option.max)
+    text += ", at most " + number_text(*option.max);
   if (option.fallback.is_null()) text += ", or auto";
   return text;
 }
 
 bool whole_number(const Json& value) {
-  return value.is_number_integer() || (value.is_number_float() && std::floor(value.get<double>()) == value.get<double>());
+  return value.is_number_integer() ||
+         (value.is_number_float() && std::floor(value.get<double>()) == value.get<double>());
 }
 
 bool fits(const OptionInfo& option, const Json& value) {
   switch (option.type) {
     case OptionInfo::Type::boolean: return value.is_boolean();
-    case OptionInfo::Type::integer: if (!whole_number(value)) return false; break;
-    case OptionInfo::Type::real: if (!value.is_number()) return false; break;
+    case OptionInfo::Type::integer:
+      if (!whole_number(value)) return false;
+      break;
+    case OptionInfo::Type::real:
+      if (!value.is_number()) return false;
+      break;
     case OptionInfo::Type::text: return value.is_string();
     case OptionInfo::Type::choice:
       if (!value.is_string()) return false;
@@ -98,13 +106,17 @@ std::vector<std::string> Catalog::names(PluginKind kind) const {
   return names;
 }
 
-double real_option(const Json& options, const std::string& name) { return option_value(options, name).get<double>(); }
+double real_option(const Json& options, const std::string& name) {
+  return option_value(options, name).get<double>();
+}
 
 std::int64_t integer_option(const Json& options, const std::string& name) {
   return static_cast<std::int64_t>(std::llround(option_value(options, name).get<double>()));
 }
 
-bool flag_option(const Json& options, const std::string& name) { return option_value(options, name).get<bool>(); }
+bool flag_option(const Json& options, const std::string& name) {
+  return option_value(options, name).get<bool>();
+}
 
 std::string text_option(const Json& options, const std::string& name) {
   return option_value(options, name).get<std::string>();

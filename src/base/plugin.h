@@ -27,19 +27,19 @@ struct OptionInfo {
 
 // What is known before a model is loaded.
 struct PlanFacts {
-  std::int64_t tokens = 0;        // rows the transform sees: context - skip_first
-  std::int64_t context = 0;       // tokens of one work item
+  std::int64_t tokens = 0;   // rows the transform sees: context - skip_first
+  std::int64_t context = 0;  // tokens of one work item
   std::int64_t skip_first = 0;
-  double low_bits = 4;            // activations.bits
+  double low_bits = 4;  // activations.bits
   int calibration_samples = 0;
   Json options = Json::object();  // the plugin's own options, complete
 };
 
 struct PluginInfo {
-  std::string name;      // as written in an experiment file
-  std::string summary;   // one line
-  std::string source;    // paper and equation, or section of the specification
-  std::string cost;      // what it costs online, in words
+  std::string name;     // as written in an experiment file
+  std::string summary;  // one line
+  std::string source;   // paper and equation, or section of the specification
+  std::string cost;     // what it costs online, in words
   std::vector<OptionInfo> options;
   bool needs_calibration = false;
   // Empty when the combination works; otherwise the reason, as a phrase that ends a sentence.

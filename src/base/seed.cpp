@@ -33,7 +33,9 @@ std::uint64_t RandomStream::bits() {
   return mix(state_);
 }
 
-double RandomStream::uniform() { return static_cast<double>(bits() >> 11) * 0x1.0p-53; }
+double RandomStream::uniform() {
+  return static_cast<double>(bits() >> 11) * 0x1.0p-53;
+}
 
 double RandomStream::normal() {
   // 1 - u lies in (0, 1], where the logarithm is finite. One value of the pair is thrown away: the stream then

@@ -11,9 +11,9 @@ class RandomStream {
  public:
   RandomStream(std::uint64_t seed, std::string_view purpose, std::uint64_t index = 0);
   std::uint64_t bits();
-  double uniform();                              // [0, 1)
-  double normal();                               // Box-Muller
-  std::uint64_t below(std::uint64_t n);          // unbiased, 0..n-1
+  double uniform();                      // [0, 1)
+  double normal();                       // Box-Muller
+  std::uint64_t below(std::uint64_t n);  // unbiased, 0..n-1
   int sign() { return bits() >> 63 ? 1 : -1; }
 
  private:

@@ -16,7 +16,7 @@ std::vector<std::string> split(std::string_view text, char separator);
 std::string trim(std::string_view text);
 // Shortest decimal text that reads back as the same double; integers without ".0". Independent of the locale.
 std::string number_text(double value);
-std::string bytes_text(std::uint64_t bytes);    // "1.4 GB" (10^9)
-std::string duration_text(double seconds);      // "9 min", "4.2 s", "1 h 05 min"
+std::string bytes_text(std::uint64_t bytes);  // "1.4 GB" (10^9)
+std::string duration_text(double seconds);    // "9 min", "4.2 s", "1 h 05 min"
 
 }  // namespace stamp

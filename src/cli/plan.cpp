@@ -69,8 +69,9 @@ ExitCode run(const Front& front, const Options& options) {
   Surroundings around(front.catalog, planned.plan.base);
   const ReadRecords records = RunStore(planned.folder).read(false);
   for (const std::string& notice : records.notices) say(notice);
-  set_states(planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
-             [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
+  set_states(
+      planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
+      [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
   const SharedWork work = shared_work(planned.plan, front.catalog);
   const Estimate guess = estimate(
       planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, assumed_flops_per_second());

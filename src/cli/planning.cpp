@@ -85,9 +85,11 @@ bool differs(const Json& recorded, const std::string& now) {
 }  // namespace
 
 std::string Surroundings::stale(const TrialSpec& spec, const Record& record) {
-  const std::string& model = remembered(model_digests_, spec.model.path, [&] { return open_checkpoint(spec.model.path)->digest(); });
+  const std::string& model =
+      remembered(model_digests_, spec.model.path, [&] { return open_checkpoint(spec.model.path)->digest(); });
   if (differs(record.model, model)) return "the model's files have changed since it was measured";
-  const std::string& text = remembered(text_digests_, spec.data.text, [&] { return load_text(spec.data.text, base_).digest; });
+  const std::string& text =
+      remembered(text_digests_, spec.data.text, [&] { return load_text(spec.data.text, base_).digest; });
   if (differs(record.data, text)) return "the text has changed since it was measured";
   return "";
 }

@@ -113,8 +113,9 @@ ExitCode run(const Front& front, const Options& options) {
   for (const std::string& notice : records.notices) say(notice);
 
   Surroundings around(front.catalog, planned.plan.base);
-  set_states(planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
-             [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
+  set_states(
+      planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
+      [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
   const Estimate guess = estimate(
       planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, assumed_flops_per_second());
   say(plan_sentence(planned.plan, shared_work(planned.plan, front.catalog), guess));

@@ -13,12 +13,12 @@ namespace stamp {
 class Network;
 
 struct MethodContext {
-  Json options = Json::object();                    // complete
+  Json options = Json::object();  // complete
   // Per-channel absolute maxima of a slot's input over the calibration set, token domain, full-precision model.
   std::function<std::vector<float>(const std::string& slot)> channel_maxima;
-  bool key_cache_quantized = true;                  // online q/k rotations only then
+  bool key_cache_quantized = true;  // online q/k rotations only then
   std::uint64_t seed = 0;
-  std::function<void(const std::string&)> warn;     // goes into the record
+  std::function<void(const std::string&)> warn;  // goes into the record
 };
 
 class Method {

@@ -13,7 +13,8 @@ class Rotations {
  public:
   Rotations(const MethodContext& context)
       : random_(text_option(context.options, "rotation") == "random"),
-        seed_(context.seed + static_cast<std::uint64_t>(integer_option(context.options, "seed"))), warn_(context.warn) {}
+        seed_(context.seed + static_cast<std::uint64_t>(integer_option(context.options, "seed"))),
+        warn_(context.warn) {}
 
   // Of the residual stream: signs make a Hadamard matrix one of many, so that its seed matters.
   Transform residual(std::int64_t size) const {
@@ -41,7 +42,8 @@ class QuaRotMethod : public Method {
  public:
   void prepare(Network& network, const MethodContext& context) const override {
     ResidualRotation* residual = network.residual_rotation();
-    if (!residual) throw TrialError("method", "quarot needs a model whose residual stream can be rotated (a decoder with RMSNorm)");
+    if (!residual)
+      throw TrialError("method", "quarot needs a model whose residual stream can be rotated (a decoder with RMSNorm)");
     const Rotations rotations(context);
     residual->fold_norms();
     residual->rotate(rotations.residual(residual->width()));
@@ -54,7 +56,8 @@ class QuaRotMethod : public Method {
     const Transform per_head = rotations.plain(head_dim, "head", "every head");
     const Transform across_heads = rotations.plain(heads, "heads", "the set of heads");
     const Transform inner = rotations.plain(feed_forward, "feed-forward", "the input of down_proj");
-    const Transform attention_input = kronecker(across_heads, heads, per_head, head_dim);  // in two halves: values, then online
+    const Transform attention_input =
+        kronecker(across_heads, heads, per_head, head_dim);  // in two halves: values, then online
     const Transform attention_online = kronecker(across_heads, heads, nullptr, head_dim);
     const WeightRotation value_rotation(*per_head), output_rotation(*attention_input), down_rotation(*inner);
     for (ResidualRotation::AttentionBlock& block : blocks) {
@@ -72,6 +75,8 @@ class QuaRotMethod : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> QuaRot::make() { return std::make_unique<QuaRotMethod>(); }
+std::unique_ptr<Method> QuaRot::make() {
+  return std::make_unique<QuaRotMethod>();
+}
 
 }  // namespace stamp

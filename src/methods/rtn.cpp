@@ -10,6 +10,8 @@ class RtnMethod : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> Rtn::make() { return std::make_unique<RtnMethod>(); }
+std::unique_ptr<Method> Rtn::make() {
+  return std::make_unique<RtnMethod>();
+}
 
 }  // namespace stamp

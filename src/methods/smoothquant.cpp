@@ -52,6 +52,8 @@ class SmoothQuantMethod : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> SmoothQuant::make() { return std::make_unique<SmoothQuantMethod>(); }
+std::unique_ptr<Method> SmoothQuant::make() {
+  return std::make_unique<SmoothQuantMethod>();
+}
 
 }  // namespace stamp

@@ -1,7 +1,7 @@
 #include "models/linear.h"
 
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/List.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/linear.h>
 
 #include <optional>
@@ -47,7 +47,9 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
   return one_dnn().pointwise->call(x, weight, b, "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
 }
 
-std::string linear_backend() { return one_dnn().available() ? "oneDNN, packed weights" : "ATen"; }
+std::string linear_backend() {
+  return one_dnn().available() ? "oneDNN, packed weights" : "ATen";
+}
 
 void Linear::pack() {
   if (packed()) return;

@@ -24,8 +24,8 @@ struct SlotQuantizer {
   std::shared_ptr<const SequenceTransform> transform;  // covers s tokens, skip_first included
   RowBits bits;
   ActivationGrid grid;
-  SlotStatistics* statistics = nullptr;      // borrowed, may be null
-  QuantizerWorkspace* workspace = nullptr;   // borrowed
+  SlotStatistics* statistics = nullptr;     // borrowed, may be null
+  QuantizerWorkspace* workspace = nullptr;  // borrowed
 };
 
 // Sees the activation of a slot as the quantizer would (after the online feature transform). Calibration.
@@ -94,12 +94,13 @@ class ResidualRotation {
  public:
   virtual ~ResidualRotation() = default;
   virtual std::int64_t width() const = 0;
-  virtual void fold_norms() = 0;                           // gamma into the following weights; unties the head
-  // Embedding, readers and writers of the residual stream, head. Kept by the network, which rotates gathered rows with it.
+  virtual void fold_norms() = 0;  // gamma into the following weights; unties the head
+  // Embedding, readers and writers of the residual stream, head. Kept by the network, which rotates gathered rows with
+  // it.
   virtual void rotate(std::shared_ptr<const FeatureTransform> q) = 0;
   struct AttentionBlock {
-    LinearSite* qkv;       // weights()[0..2] = q, k, v
-    LinearSite* output;    // weights()[0] = o
+    LinearSite* qkv;     // weights()[0..2] = q, k, v
+    LinearSite* output;  // weights()[0] = o
     LinearSite* gate_up;
     LinearSite* down;
     CacheSite* key;
@@ -114,7 +115,7 @@ struct WorkItem {
   std::map<std::string, at::Tensor> inputs;  // "ids": int64 (tokens); images later: "latent", "text", ...
 };
 struct Outputs {
-  std::map<std::string, at::Tensor> named;   // "token_nll": float32 (tokens - 1), nats
+  std::map<std::string, at::Tensor> named;  // "token_nll": float32 (tokens - 1), nats
 };
 
 class Network {
@@ -142,7 +143,7 @@ class Workload {
 class Model {
  public:
   virtual ~Model() = default;
-  virtual Json description() const = 0;      // name, digest, architecture, parameters, types of the stored tensors
+  virtual Json description() const = 0;  // name, digest, architecture, parameters, types of the stored tensors
   virtual std::unique_ptr<Network> build() const = 0;
   virtual std::unique_ptr<Workload> workload(const DataSpec& data) const = 0;
   virtual std::unique_ptr<Workload> workload(const CalibrationSpec& data) const = 0;
@@ -151,7 +152,7 @@ std::unique_ptr<Model> open_model(const ModelSpec& spec);  // DataError; models/
 
 // LibTorch's product for kernels that take a Gemm, and views of tensors.
 void torch_gemm(ConstMatrixView a, ConstMatrixView b, bool transpose_b, MatrixView c);
-MatrixView view(at::Tensor& tensor);                 // 2-D contiguous float32
+MatrixView view(at::Tensor& tensor);  // 2-D contiguous float32
 ConstMatrixView const_view(const at::Tensor& tensor);
 
 }  // namespace stamp

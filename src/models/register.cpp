@@ -4,8 +4,8 @@
 
 namespace stamp {
 
-// Decoder families differ in their configuration alone (models/info/register.cpp); a model of another kind gets its line
-// here.
+// Decoder families differ in their configuration alone (models/info/register.cpp); a model of another kind gets its
+// line here.
 std::unique_ptr<Model> open_model(const ModelSpec& spec) {
   std::shared_ptr<const Checkpoint> checkpoint = open_checkpoint(spec.path);
   return open_decoder(std::move(checkpoint), spec);

@@ -18,9 +18,13 @@ at::Tensor wrap(ConstMatrixView m) {
 }
 }  // namespace
 
-at::Tensor fresh_matrix(std::int64_t rows, std::int64_t cols) { return at::empty({rows, cols}, at::TensorOptions(at::kFloat)); }
+at::Tensor fresh_matrix(std::int64_t rows, std::int64_t cols) {
+  return at::empty({rows, cols}, at::TensorOptions(at::kFloat));
+}
 
-at::Tensor contiguous_copy(const at::Tensor& tensor) { return tensor.clone(at::MemoryFormat::Contiguous); }
+at::Tensor contiguous_copy(const at::Tensor& tensor) {
+  return tensor.clone(at::MemoryFormat::Contiguous);
+}
 
 MatrixView view(at::Tensor& tensor) {
   expect_matrix(tensor);

@@ -11,9 +11,13 @@ namespace {
 
 class TokenWindows : public Workload {
  public:
-  TokenWindows(std::shared_ptr<const std::vector<std::int32_t>> ids, std::vector<std::int64_t> starts, std::int64_t context,
-               std::int64_t bos, Json description, std::string protocol)
-      : ids_(std::move(ids)), starts_(std::move(starts)), context_(context), bos_(bos), description_(std::move(description)),
+  TokenWindows(std::shared_ptr<const std::vector<std::int32_t>> ids, std::vector<std::int64_t> starts,
+               std::int64_t context, std::int64_t bos, Json description, std::string protocol)
+      : ids_(std::move(ids)),
+        starts_(std::move(starts)),
+        context_(context),
+        bos_(bos),
+        description_(std::move(description)),
         protocol_(std::move(protocol)) {}
 
   std::int64_t count() const override { return static_cast<std::int64_t>(starts_.size()); }
@@ -49,7 +53,8 @@ const TokenizedTexts::Entry& TokenizedTexts::tokenized(const std::string& name) 
   std::vector<std::int32_t> ids = tokenizer_.encode(entry.text.content, true);
   entry.text.content.clear();
   entry.text.content.shrink_to_fit();
-  if (const auto outside = std::find_if(ids.begin(), ids.end(), [&](std::int32_t id) { return id < 0 || id >= vocabulary_; });
+  if (const auto outside =
+          std::find_if(ids.begin(), ids.end(), [&](std::int32_t id) { return id < 0 || id >= vocabulary_; });
       outside != ids.end())
     throw DataError("the tokenizer made id " + std::to_string(*outside) + " of " + entry.text.name +
                     ", the model knows ids up to " + std::to_string(vocabulary_ - 1));
@@ -66,10 +71,14 @@ std::unique_ptr<Workload> TokenizedTexts::windows(const std::string& text, const
   if (each && tokenizer_.bos() < 0)
     throw DataError("data.bos: each_window: the model's tokenizer has no BOS token; allowed: start");
   const std::string tokenizer_digest = tokenizer_.digest().substr(0, 8);
-  Json description = {{"name", entry.text.name},      {"digest", entry.text.digest},
-                      {"joined", entry.text.protocol}, {"path", entry.text.path},
-                      {"tokens", tokens},              {"context", request.context},
-                      {"windows", starts.size()},      {"bos", bos},
+  Json description = {{"name", entry.text.name},
+                      {"digest", entry.text.digest},
+                      {"joined", entry.text.protocol},
+                      {"path", entry.text.path},
+                      {"tokens", tokens},
+                      {"context", request.context},
+                      {"windows", starts.size()},
+                      {"bos", bos},
                       {"tokenizer", tokenizer_.digest()}};
   if (request.random) description["selection"] = "random, seed " + std::to_string(request.seed);
   const std::string protocol = "context " + std::to_string(request.context) + ", " + std::to_string(starts.size()) +

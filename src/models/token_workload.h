@@ -16,11 +16,13 @@ namespace stamp {
 class TokenizedTexts {
  public:
   // `vocabulary`: ids the model knows. The tokenizer must outlive this.
-  TokenizedTexts(const Tokenizer& tokenizer, std::int64_t vocabulary) : tokenizer_(tokenizer), vocabulary_(vocabulary) {}
+  TokenizedTexts(const Tokenizer& tokenizer, std::int64_t vocabulary)
+      : tokenizer_(tokenizer), vocabulary_(vocabulary) {}
   // `text`: known name or absolute path. `bos`: "start" = what the tokenizer prepends by default, once; "each_window" =
   // the first id of every window is replaced by BOS, so that windows cover the same text. DataError: no such text, text
   // too short, no BOS in the tokenizer, ids the model does not know.
-  std::unique_ptr<Workload> windows(const std::string& text, const WindowRequest& request, const std::string& bos) const;
+  std::unique_ptr<Workload> windows(const std::string& text, const WindowRequest& request,
+                                    const std::string& bos) const;
 
  private:
   struct Entry {

@@ -27,7 +27,8 @@ WeightRotation::WeightRotation(const FeatureTransform& r) : transform_(r), size_
 }
 
 void WeightRotation::rotate_inputs(at::Tensor& weight) const {
-  if (weight.size(1) != size_) throw std::logic_error("rotate_inputs: the weight's input width differs from the transform's size");
+  if (weight.size(1) != size_)
+    throw std::logic_error("rotate_inputs: the weight's input width differs from the transform's size");
   if (!matrix_.defined()) {
     transform_.apply(view(weight));
     return;
@@ -40,7 +41,8 @@ void WeightRotation::rotate_inputs(at::Tensor& weight) const {
 
 void WeightRotation::rotate_outputs(at::Tensor& weight, at::Tensor& bias) const {
   const std::int64_t blocks = weight.size(0) / size_;
-  if (blocks * size_ != weight.size(0)) throw std::logic_error("rotate_outputs: the output width is no multiple of the transform's size");
+  if (blocks * size_ != weight.size(0))
+    throw std::logic_error("rotate_outputs: the output width is no multiple of the transform's size");
   for (std::int64_t i = 0; i < blocks; ++i) {
     at::Tensor block = weight.narrow(0, i * size_, size_);
     if (matrix_.defined()) {
@@ -62,7 +64,8 @@ void WeightRotation::rotate_outputs(at::Tensor& weight, at::Tensor& bias) const 
 
 void scale_inputs(at::Tensor& weight, std::span<const double> factors) {
   const MatrixView w = view(weight);
-  if (static_cast<std::size_t>(w.cols) != factors.size()) throw std::logic_error("scale_inputs: one factor for every input is needed");
+  if (static_cast<std::size_t>(w.cols) != factors.size())
+    throw std::logic_error("scale_inputs: one factor for every input is needed");
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < w.rows; ++i)
     for (std::int64_t j = 0; j < w.cols; ++j)

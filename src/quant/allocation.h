@@ -18,13 +18,13 @@ struct RowBits {
   bool dynamic = false;
   std::int64_t high_tokens = 0;
   float high_bits = 8;
-  double average() const;   // average bits of a row, dynamic ones included
+  double average() const;  // average bits of a row, dynamic ones included
 };
 
 struct AllocationRequest {
-  std::int64_t tokens = 0;       // s
-  double low_bits = 4;           // activations.bits (kv_cache.bits for caches)
-  Json options = Json::object(); // complete
+  std::int64_t tokens = 0;        // s
+  double low_bits = 4;            // activations.bits (kv_cache.bits for caches)
+  Json options = Json::object();  // complete
   // From calibration, per transformed row: e_i = E||t_i||^2, and C_i e_i = d * E[r_i^2] (specification 2.6).
   std::span<const double> energies;
   std::span<const double> spread_energies;

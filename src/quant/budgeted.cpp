@@ -23,7 +23,8 @@ void need_rows(const std::string& name, std::span<const double> values, std::int
     throw TrialError("allocation", "allocation " + name + " needs the energies of " + std::to_string(tokens) +
                                        " rows from calibration and got " + std::to_string(values.size()));
   for (const double v : values)
-    if (!std::isfinite(v) || v < 0) throw TrialError("allocation", "allocation " + name + ": an energy is not a number");
+    if (!std::isfinite(v) || v < 0)
+      throw TrialError("allocation", "allocation " + name + ": an energy is not a number");
 }
 
 std::string refuse_budget(const PlanFacts& facts) {
@@ -141,7 +142,8 @@ AllocatorPlugin optimal_plugin() {
 AllocatorPlugin integer_plugin() {
   PluginInfo info;
   info.name = "integer";
-  info.summary = "whole bits, one at a time to the row whose noise drops most: the exact optimum of sum C_i e_i / N_i^2";
+  info.summary =
+      "whole bits, one at a time to the row whose noise drops most: the exact optimum of sum C_i e_i / N_i^2";
   info.source = "specification methods 2.6 (greedy; optimal because drops shrink with b)";
   info.cost = "row ranges from calibration";
   info.options = budget_options(OptionInfo::Type::integer);

@@ -59,8 +59,8 @@ struct Scale {
   enum class Kind { uniform, zero, untouched, not_a_number };
   Kind kind = Kind::uniform;
   float delta = 1, inverse = 1;
-  float low = 0, high = 0;   // bounds of round(x / delta): -z and N - z
-  bool divide = false;       // too small or large for reciprocals and float squares: divide, sum in double
+  float low = 0, high = 0;  // bounds of round(x / delta): -z and N - z
+  bool divide = false;      // too small or large for reciprocals and float squares: divide, sum in double
 };
 
 // `steps`: N = levels - 1; negative = leave untouched.

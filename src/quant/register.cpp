@@ -9,7 +9,10 @@ namespace stamp {
 
 const std::vector<AllocatorPlugin>& allocators() {
   static const std::vector<AllocatorPlugin> list{
-      uniform_plugin(), two_level_plugin(), optimal_plugin(), integer_plugin(),
+      uniform_plugin(),
+      two_level_plugin(),
+      optimal_plugin(),
+      integer_plugin(),
   };
   return list;
 }

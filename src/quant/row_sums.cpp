@@ -6,7 +6,6 @@
 #include <numeric>
 #include <stdexcept>
 
-
 namespace stamp {
 namespace {
 
@@ -59,7 +58,8 @@ std::vector<float> dynamic_bits(const RowBits& bits, std::span<const float> larg
   const auto key = [&](std::size_t i) {
     return std::isnan(largest[i]) ? std::numeric_limits<float>::infinity() : largest[i];
   };
-  const auto k = static_cast<std::size_t>(std::clamp<std::int64_t>(bits.high_tokens, 0, static_cast<std::int64_t>(order.size())));
+  const auto k =
+      static_cast<std::size_t>(std::clamp<std::int64_t>(bits.high_tokens, 0, static_cast<std::int64_t>(order.size())));
   std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(),
                     [&](std::size_t a, std::size_t b) { return key(a) != key(b) ? key(a) > key(b) : a < b; });
   for (std::size_t i = 0; i < k; ++i) chosen[order[i]] = bits.high_bits;

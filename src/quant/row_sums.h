@@ -38,9 +38,13 @@ struct RowSums {
 };
 
 // N of a row; -1: 16 bits and more, the row passes untouched.
-inline std::int64_t row_steps(float bits) { return bits >= 16 ? -1 : steps_of(static_cast<double>(bits)); }
+inline std::int64_t row_steps(float bits) {
+  return bits >= 16 ? -1 : steps_of(static_cast<double>(bits));
+}
 // Group width in use: the whole row when the grid has none.
-inline std::int64_t group_width(std::int64_t group, std::int64_t cols) { return group > 0 && group < cols ? group : cols; }
+inline std::int64_t group_width(std::int64_t group, std::int64_t cols) {
+  return group > 0 && group < cols ? group : cols;
+}
 
 // Adds one sample: rows in transformed order. `bits` empty = energies only.
 void add_sample(SlotStatistics& statistics, std::span<const RowSums> rows, std::span<const float> bits,

@@ -42,20 +42,20 @@ class Floats64 {
   std::size_t size_ = 0;
 };
 
-constexpr std::int64_t tile_columns = 64;   // 512 KiB for 2048 tokens
+constexpr std::int64_t tile_columns = 64;        // 512 KiB for 2048 tokens
 constexpr std::int64_t parallel_floats = 16384;  // less work than this is not worth waking threads
-constexpr std::int64_t block_limit = 256;   // larger blocks leave the cache: column tiles then
+constexpr std::int64_t block_limit = 256;        // larger blocks leave the cache: column tiles then
 constexpr std::int64_t stream_bytes = 16 << 20;  // outputs beyond this do not survive in the cache anyway
 
 }  // namespace
 
 struct QuantizerWorkspace::Buffers {
   Floats64 tiles, scratch, copy;
-  std::vector<RowSums> rows;          // s, or tiles x s
-  std::vector<kernels::Range> ranges; // tiles x s
-  std::vector<kernels::Scale> scales; // groups x s
-  std::vector<double> errors;         // tiles x s
-  std::vector<float> largest;         // s
+  std::vector<RowSums> rows;           // s, or tiles x s
+  std::vector<kernels::Range> ranges;  // tiles x s
+  std::vector<kernels::Scale> scales;  // groups x s
+  std::vector<double> errors;          // tiles x s
+  std::vector<float> largest;          // s
 };
 
 QuantizerWorkspace::QuantizerWorkspace() : buffers_(std::make_unique<Buffers>()) {}
@@ -69,16 +69,14 @@ using Buffers = QuantizerWorkspace::Buffers;
 struct Job {
   ConstMatrixView x;
   const SequenceTransform& l;
-  MatrixView out;            // data null: measure only
+  MatrixView out;  // data null: measure only
   ActivationGrid grid;
-  std::int64_t group;        // width in use
+  std::int64_t group;  // width in use
   std::span<const float> bits;
   Buffers& buffers;
-  bool collect;              // row sums wanted
+  bool collect;  // row sums wanted
   bool writes() const { return out.data != nullptr; }
-  std::int64_t steps(std::int64_t row) const {
-    return writes() ? row_steps(bits[static_cast<std::size_t>(row)]) : -1;
-  }
+  std::int64_t steps(std::int64_t row) const { return writes() ? row_steps(bits[static_cast<std::size_t>(row)]) : -1; }
 };
 
 // A finished transformed row: every group measured and written back (to may be from).
@@ -290,8 +288,8 @@ void run_cut_groups(const Job& job, const RowBits* dynamic, std::vector<float>& 
   for (std::size_t g = 0; g < groups; ++g)
     for (std::size_t i = 0; i < s; ++i) {
       const kernels::Range range = joined(job.buffers, first[g], first[g + 1], s, i);
-      scales[g * s + i] = kernels::make_scale(range, with_bits.steps(static_cast<std::int64_t>(i)), job.grid.symmetric,
-                                              job.grid.clip);
+      scales[g * s + i] =
+          kernels::make_scale(range, with_bits.steps(static_cast<std::int64_t>(i)), job.grid.symmetric, job.grid.clip);
       if (job.collect) group_ranges[g * s + i] = range;
     }
   auto& errors = job.buffers.errors;
@@ -300,8 +298,7 @@ void run_cut_groups(const Job& job, const RowBits* dynamic, std::vector<float>& 
     over_tiles(job, job.out, tiles, [&](std::size_t k, const Tile& tile, MatrixView t, float* scratch) {
       for (std::size_t i = 0; i < s; ++i) {
         float* row = t.row(static_cast<std::int64_t>(i));
-        errors[k * s + i] =
-            kernels::apply(row, t.cols, scales[static_cast<std::size_t>(tile.group) * s + i], row);
+        errors[k * s + i] = kernels::apply(row, t.cols, scales[static_cast<std::size_t>(tile.group) * s + i], row);
       }
       job.l.inverse(t, scratch);
       write_tile(t, tile.begin, job.out);

@@ -103,7 +103,8 @@ AllocatorPlugin two_level_plugin() {
   pick.type = OptionInfo::Type::choice;
   pick.fallback = "first";
   pick.choices = {"first", "magnitude", "energy"};
-  pick.help = "which rows: the first k, the k with the largest value in each sample, or the most energetic in calibration";
+  pick.help =
+      "which rows: the first k, the k with the largest value in each sample, or the most energetic in calibration";
   info.options = {high_bits, high_tokens, pick};
   info.refuse = refuse_two_level;
   return {info, [](const Json& options) { return text_option(options, "pick") == "energy"; }, two_level};

@@ -24,8 +24,8 @@ using simd::Ints;
   // floor(e / 5): e is an integer, so adding less than a fifth before rounding keeps exact multiples.
   const Floats k = simd::round_even(exponent * 0.2f - 0.4f);
   const Ints rest = __builtin_convertvector(exponent - 5.0f * k, Ints);
-  constexpr Floats fifths{1.0f, 1.1486983550f, 1.3195079108f, 1.5157165665f, 1.7411011266f, 1, 1, 1,
-                          1, 1, 1, 1, 1, 1, 1, 1};
+  constexpr Floats fifths{
+      1.0f, 1.1486983550f, 1.3195079108f, 1.5157165665f, 1.7411011266f, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   Floats poly = simd::broadcast(0.004171800799667835f);
   poly = simd::fma(poly, mantissa, simd::broadcast(-0.03928879648447037f));
   poly = simd::fma(poly, mantissa, simd::broadcast(0.15722282230854034f));
@@ -53,7 +53,9 @@ ShrunkGrid shrink(float low, float high, std::int64_t steps, bool symmetric, flo
 
 }  // namespace
 
-void power_2_4(const float* u, float* out) { simd::store(out, power(simd::load(u))); }
+void power_2_4(const float* u, float* out) {
+  simd::store(out, power(simd::load(u)));
+}
 
 double clip_error(std::span<const float> x, float low, float high, std::int64_t steps, bool symmetric, float p,
                   double stop_at) {
@@ -111,8 +113,8 @@ void fake_quantize_weight(MatrixView weight, const WeightGrid& grid) {
       double clip = 1;
       const bool scaled = range.finite && steps >= (grid.symmetric ? 2 : 1) && range.high - range.low > 0;
       if (grid.clip_search && scaled)
-        clip = static_cast<double>(best_clip({w, static_cast<std::size_t>(n)}, range.low, range.high, steps,
-                                             grid.symmetric));
+        clip = static_cast<double>(
+            best_clip({w, static_cast<std::size_t>(n)}, range.low, range.high, steps, grid.symmetric));
       kernels::apply(w, n, kernels::make_scale(range, steps, grid.symmetric, clip), w);
     }
 }

@@ -73,7 +73,8 @@ TrialSpec smoke_spec(TrialSpec spec);
 
 // `missing` tells why the model or a text of a trial cannot be opened, "" when they can.
 using MissingCheck = std::function<std::string(const TrialSpec&)>;
-// `stale` tells why a finished trial no longer stands for what the files hold now, "" when it does; it becomes new again.
+// `stale` tells why a finished trial no longer stands for what the files hold now, "" when it does; it becomes new
+// again.
 using StaleCheck = std::function<std::string(const TrialSpec&, const Record&)>;
 void set_states(Plan& plan, const ReadRecords& records, const MissingCheck& missing, const StaleCheck& stale = nullptr);
 

@@ -22,8 +22,9 @@ class Dct final : public SequenceTransform {
       const double angle = std::numbers::pi * static_cast<double>(k) / (2.0 * static_cast<double>(tokens));
       const double scale = std::sqrt((k == 0 ? 1.0 : 2.0) / static_cast<double>(tokens));
       const double back = scale / (k == 0 ? 1.0 : 2.0);
-      rotation_.push_back({static_cast<float>(scale / 2 * std::cos(angle)), static_cast<float>(scale / 2 * std::sin(angle)),
-                           static_cast<float>(back * std::cos(angle)), static_cast<float>(back * std::sin(angle))});
+      rotation_.push_back({static_cast<float>(scale / 2 * std::cos(angle)),
+                           static_cast<float>(scale / 2 * std::sin(angle)), static_cast<float>(back * std::cos(angle)),
+                           static_cast<float>(back * std::sin(angle))});
     }
   }
   std::int64_t tokens() const override { return tokens_; }

@@ -69,8 +69,8 @@ class Kronecker final : public FeatureTransform {
     std::vector<double> r(static_cast<std::size_t>(n * n));
     for (std::int64_t i = 0; i < n; ++i)
       for (std::int64_t j = 0; j < n; ++j)
-        r[static_cast<std::size_t>(i * n + j)] = a[static_cast<std::size_t>(i / nb_ * na_ + j / nb_)] *
-                                                 b[static_cast<std::size_t>(i % nb_ * nb_ + j % nb_)];
+        r[static_cast<std::size_t>(i * n + j)] =
+            a[static_cast<std::size_t>(i / nb_ * na_ + j / nb_)] * b[static_cast<std::size_t>(i % nb_ * nb_ + j % nb_)];
     return r;
   }
 
@@ -82,7 +82,8 @@ class Kronecker final : public FeatureTransform {
     if (rows.cols != size()) throw std::logic_error(name() + " on rows of " + std::to_string(rows.cols));
     std::vector<float> buffer(static_cast<std::size_t>(std::min(piece_rows, rows.rows) * size()));
     for (std::int64_t first = 0; first < rows.rows; first += piece_rows)
-      run_piece({rows.row(first), std::min(piece_rows, rows.rows - first), rows.cols, rows.stride}, buffer.data(), step);
+      run_piece({rows.row(first), std::min(piece_rows, rows.rows - first), rows.cols, rows.stride}, buffer.data(),
+                step);
   }
   void run_piece(MatrixView rows, float* buffer, Step step) const {
     if (b_) {

@@ -13,11 +13,11 @@ namespace stamp {
 class FeatureTransform {
  public:
   virtual ~FeatureTransform() = default;
-  virtual std::int64_t size() const = 0;             // d
-  virtual void apply(MatrixView rows) const = 0;     // each row of size() floats: x -> x R; threaded over rows
-  virtual void invert(MatrixView rows) const = 0;    // x -> x R^{-1}
-  virtual std::vector<double> matrix() const = 0;    // R, d x d row-major, slow twin
-  virtual std::string name() const = 0;              // "hadamard 36 x 16"
+  virtual std::int64_t size() const = 0;           // d
+  virtual void apply(MatrixView rows) const = 0;   // each row of size() floats: x -> x R; threaded over rows
+  virtual void invert(MatrixView rows) const = 0;  // x -> x R^{-1}
+  virtual std::vector<double> matrix() const = 0;  // R, d x d row-major, slow twin
+  virtual std::string name() const = 0;            // "hadamard 36 x 16"
 };
 
 // Orthonormal Hadamard x -> x M^T, M = (H_K (x) H_{2^p}) / sqrt(n). Null when no construction is known

@@ -25,14 +25,22 @@ Factor unit(double turns) {  // exp(-2 pi i turns)
 struct Value {
   Floats re, im;
 };
-[[gnu::always_inline]] inline Value get(const float* p) { return {simd::load(p), simd::load(p + simd::width)}; }
+[[gnu::always_inline]] inline Value get(const float* p) {
+  return {simd::load(p), simd::load(p + simd::width)};
+}
 [[gnu::always_inline]] inline void put(float* p, Value v) {
   simd::store(p, v.re);
   simd::store(p + simd::width, v.im);
 }
-[[gnu::always_inline]] inline Value operator+(Value a, Value b) { return {a.re + b.re, a.im + b.im}; }
-[[gnu::always_inline]] inline Value operator-(Value a, Value b) { return {a.re - b.re, a.im - b.im}; }
-[[gnu::always_inline]] inline Value times_i(Value a) { return {-a.im, a.re}; }
+[[gnu::always_inline]] inline Value operator+(Value a, Value b) {
+  return {a.re + b.re, a.im + b.im};
+}
+[[gnu::always_inline]] inline Value operator-(Value a, Value b) {
+  return {a.re - b.re, a.im - b.im};
+}
+[[gnu::always_inline]] inline Value times_i(Value a) {
+  return {-a.im, a.re};
+}
 [[gnu::always_inline]] inline Value times(Value a, Factor f) {
   const Floats re = simd::broadcast(f.re), im = simd::broadcast(f.im);
   return {simd::fnma(a.im, im, a.re * re), simd::fma(a.im, re, a.re * im)};
@@ -56,8 +64,7 @@ struct ColumnFft::PowerOfTwo {
       const std::int64_t length = std::int64_t{1} << b;
       auto& table = twiddles[static_cast<std::size_t>(b)];
       for (std::int64_t m = 0; m < length / 4; ++m)
-        for (int k = 1; k <= 3; ++k)
-          table.push_back(unit(static_cast<double>(k * m) / static_cast<double>(length)));
+        for (int k = 1; k <= 3; ++k) table.push_back(unit(static_cast<double>(k * m) / static_cast<double>(length)));
     }
     place(0, bits, 0, 1);
   }
@@ -156,13 +163,15 @@ ColumnFft::ColumnFft(std::int64_t n) : n_(n) {
   for (std::size_t k = 0; k < b.size(); ++k) {
     const auto value = spectrum[k] / static_cast<double>(m);
     chirp_->spectrum[static_cast<std::size_t>(power_->positions[k])] = {static_cast<float>(value.real()),
-                                                                       static_cast<float>(value.imag())};
+                                                                        static_cast<float>(value.imag())};
   }
 }
 
 ColumnFft::~ColumnFft() = default;
 
-std::size_t ColumnFft::work_floats() const { return static_cast<std::size_t>(power_->n * element); }
+std::size_t ColumnFft::work_floats() const {
+  return static_cast<std::size_t>(power_->n * element);
+}
 
 std::int64_t ColumnFft::position(std::int64_t frequency) const {
   return chirp_ ? frequency : power_->positions[static_cast<std::size_t>(frequency)];
@@ -189,7 +198,11 @@ void ColumnFft::convolve(float* z) const {
   }
 }
 
-void ColumnFft::forward(float* z) const { chirp_ ? convolve<false>(z) : power_->forward(z, power_->bits()); }
-void ColumnFft::inverse(float* z) const { chirp_ ? convolve<true>(z) : power_->inverse(z, power_->bits()); }
+void ColumnFft::forward(float* z) const {
+  chirp_ ? convolve<false>(z) : power_->forward(z, power_->bits());
+}
+void ColumnFft::inverse(float* z) const {
+  chirp_ ? convolve<true>(z) : power_->inverse(z, power_->bits());
+}
 
 }  // namespace stamp

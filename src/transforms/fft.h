@@ -14,7 +14,7 @@ class ColumnFft {
   explicit ColumnFft(std::int64_t n);
   ~ColumnFft();
   std::int64_t size() const { return n_; }
-  std::size_t work_floats() const;          // floats of the array both directions work in
+  std::size_t work_floats() const;                      // floats of the array both directions work in
   std::int64_t position(std::int64_t frequency) const;  // element that holds a frequency
   // z: work_floats() floats, elements 0..n-1 filled. X_k = sum_n z_n exp(-2 pi i n k / n) at position(k).
   void forward(float* z) const;

@@ -26,7 +26,9 @@ constexpr float power(int levels) {
 // one approximation a level is alive and nothing is spilled (all 32 rows at once were measured 40% slower).
 // Unnormalised sums; every row is scaled once, when it is stored.
 // The compiler may not move loads over this: it would fetch all 32 rows first and spill them.
-[[gnu::always_inline]] inline void keep_order() { asm volatile("" ::: "memory"); }
+[[gnu::always_inline]] inline void keep_order() {
+  asm volatile("" ::: "memory");
+}
 
 template <int Level, typename Load>
 [[gnu::always_inline]] inline Floats down(Load load, std::int64_t row, float* t, std::int64_t stride) {
@@ -135,7 +137,8 @@ void haar_forward(ConstMatrixView x, int levels, MatrixView t) {
   for (std::int64_t p = 0; p < whole; p += group)
     forward_group({x.row(p), group, x.cols, x.stride}, low, {t.row(p), group, x.cols, t.stride});
   if (whole < x.rows) {
-    copy_rows_padded({x.row(whole), x.rows - whole, x.cols, x.stride}, {t.row(whole), x.rows - whole, x.cols, t.stride});
+    copy_rows_padded({x.row(whole), x.rows - whole, x.cols, x.stride},
+                     {t.row(whole), x.rows - whole, x.cols, t.stride});
     for (int level = 0; level < low; ++level) level_in_place({t.data, x.rows, x.cols, t.stride}, whole, level);
   }
   for (int level = low; level < levels; ++level) level_in_place({t.data, x.rows, x.cols, t.stride}, 0, level);

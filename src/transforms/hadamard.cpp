@@ -45,8 +45,7 @@ void walsh_hadamard(float* x, std::int64_t n, float scale) {
     return;
   }
   const Floats factor = simd::broadcast(scale);
-  for (std::int64_t i = 0; i < n; i += simd::width)
-    simd::store(x + i, within_register(simd::load(x + i) * factor));
+  for (std::int64_t i = 0; i < n; i += simd::width) simd::store(x + i, within_register(simd::load(x + i) * factor));
   std::int64_t step = simd::width;
   for (; 4 * step <= n; step *= 4)
     for (std::int64_t i = 0; i < n; i += 4 * step)

@@ -154,10 +154,8 @@ Square williamson_172() {
   constexpr std::int64_t n = 43, order = 4 * n;
   constexpr std::array<std::int64_t, 7> representatives{1, 2, 3, 4, 5, 9, 10};
   constexpr std::array<std::int64_t, 6> coset{1, 6, 7, 36, 37, 42};
-  constexpr int signs[4][7] = {{1, 1, 1, 1, -1, -1, -1},
-                               {1, 1, -1, -1, -1, -1, 1},
-                               {1, -1, 1, -1, 1, -1, 1},
-                               {-1, 1, 1, -1, -1, 1, 1}};
+  constexpr int signs[4][7] = {
+      {1, 1, 1, 1, -1, -1, -1}, {1, 1, -1, -1, -1, -1, 1}, {1, -1, 1, -1, 1, -1, 1}, {-1, 1, 1, -1, -1, 1, 1}};
   std::array<std::array<int, n>, 4> first{};
   for (std::size_t c = 0; c < 4; ++c) {
     first[c][0] = 1;
@@ -181,12 +179,14 @@ Square kronecker_product(const Square& a, std::int64_t na, const Square& b, std:
   Square h(static_cast<std::size_t>(n * n));
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t j = 0; j < n; ++j)
-      h[static_cast<std::size_t>(i * n + j)] = a[static_cast<std::size_t>(i / nb * na + j / nb)] *
-                                               b[static_cast<std::size_t>(i % nb * nb + j % nb)];
+      h[static_cast<std::size_t>(i * n + j)] =
+          a[static_cast<std::size_t>(i / nb * na + j / nb)] * b[static_cast<std::size_t>(i % nb * nb + j % nb)];
   return h;
 }
 
-bool paley_one_exists(std::int64_t order) { return order % 4 == 0 && prime_power(order - 1).has_value(); }
+bool paley_one_exists(std::int64_t order) {
+  return order % 4 == 0 && prime_power(order - 1).has_value();
+}
 bool paley_two_exists(std::int64_t order) {
   return order % 4 == 0 && (order / 2 - 1) % 4 == 1 && prime_power(order / 2 - 1).has_value();
 }
@@ -231,6 +231,8 @@ std::int64_t hadamard_base_order(std::int64_t n) {
   return 0;
 }
 
-bool hadamard_exists(std::int64_t n) { return hadamard_base_order(n) > 0; }
+bool hadamard_exists(std::int64_t n) {
+  return hadamard_base_order(n) > 0;
+}
 
 }  // namespace stamp

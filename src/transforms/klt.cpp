@@ -17,7 +17,9 @@ class Klt final : public SequenceTransform {
   }
   std::int64_t tokens() const override { return tokens_; }
   bool whole() const override { return true; }
-  std::size_t scratch_floats(std::int64_t columns) const override { return static_cast<std::size_t>(tokens_ * columns); }
+  std::size_t scratch_floats(std::int64_t columns) const override {
+    return static_cast<std::size_t>(tokens_ * columns);
+  }
   void forward(MatrixView x, float* scratch) const override { multiply(basis_->data(), x, scratch); }
   void inverse(MatrixView x, float* scratch) const override { multiply(transposed_.data(), x, scratch); }
   std::vector<double> matrix() const override { return {basis_->begin(), basis_->end()}; }

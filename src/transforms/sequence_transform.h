@@ -54,7 +54,7 @@ class BlockwiseTransform {
 // What a factory gets. `options` are complete (base/plugin.h). `basis` is the calibrated s x s basis (rows = basis
 // vectors, for klt), null for the others; `gemm` is used by dense transforms.
 struct SequenceTransformRequest {
-  std::int64_t tokens = 0;       // s, without the skipped ones
+  std::int64_t tokens = 0;  // s, without the skipped ones
   // k, for `levels: auto`: rows at high bits among these `tokens` rows, so without the skipped ones too
   // (64 high tokens and skip_first 1: 63). 0 = none; the published 64 is assumed then.
   std::int64_t high_tokens = 0;

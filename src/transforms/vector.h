@@ -17,15 +17,21 @@ inline constexpr std::int64_t width = 16;
 using Floats = float __attribute__((vector_size(64)));
 using Ints = std::int32_t __attribute__((vector_size(64)));
 
-inline std::int64_t padded(std::int64_t n) { return (n + width - 1) / width * width; }
+inline std::int64_t padded(std::int64_t n) {
+  return (n + width - 1) / width * width;
+}
 
-[[gnu::always_inline]] inline Floats broadcast(float v) { return Floats{} + v; }
+[[gnu::always_inline]] inline Floats broadcast(float v) {
+  return Floats{} + v;
+}
 [[gnu::always_inline]] inline Floats load(const float* p) {
   Floats v;
   std::memcpy(&v, p, sizeof v);
   return v;
 }
-[[gnu::always_inline]] inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
+[[gnu::always_inline]] inline void store(float* p, Floats v) {
+  std::memcpy(p, &v, sizeof v);
+}
 // The first n of 16 lanes; the others are zero.
 [[gnu::always_inline]] inline Floats load_part(const float* p, std::int64_t n) {
   Floats v{};

@@ -80,7 +80,9 @@ class Wht final : public SequenceTransform {
   }
 
  private:
-  static Floats read(const float* p, std::int64_t w) { return w == simd::width ? simd::load(p) : simd::load_part(p, w); }
+  static Floats read(const float* p, std::int64_t w) {
+    return w == simd::width ? simd::load(p) : simd::load_part(p, w);
+  }
   void write(float* p, Floats v, std::int64_t w) const {
     v *= simd::broadcast(scale_);
     w == simd::width ? simd::store(p, v) : simd::store_part(p, v, w);
@@ -95,8 +97,9 @@ class Wht final : public SequenceTransform {
 std::string refuse_wht(const PlanFacts& facts) {
   if (facts.tokens > 0 && std::has_single_bit(static_cast<std::uint64_t>(facts.tokens))) return "";
   std::string reason = "it needs 2^m tokens and gets " + std::to_string(facts.tokens);
-  if (facts.skip_first > 0) reason += " (context " + std::to_string(facts.context) + " less skip_first " +
-                                      std::to_string(facts.skip_first) + ")";
+  if (facts.skip_first > 0)
+    reason +=
+        " (context " + std::to_string(facts.context) + " less skip_first " + std::to_string(facts.skip_first) + ")";
   const bool whole = facts.context > 0 && std::has_single_bit(static_cast<std::uint64_t>(facts.context));
   return reason + (whole && facts.skip_first > 0 ? "; use skip_first: 0, or haar or dct" : "; use haar or dct");
 }

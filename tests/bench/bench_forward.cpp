@@ -1,5 +1,6 @@
-// A forward pass of SmolLM2-135M on 2048 tokens, float32: ours beside transformers' with the same threads, and a W4A4KV4
-// Haar pass beside the full-precision one. The best repetition of each counts: other work on the machine only adds time.
+// A forward pass of SmolLM2-135M on 2048 tokens, float32: ours beside transformers' with the same threads, and a
+// W4A4KV4 Haar pass beside the full-precision one. The best repetition of each counts: other work on the machine only
+// adds time.
 //
 //   bench_forward [--no-transformers] [Google Benchmark's options]
 //
@@ -40,7 +41,8 @@ std::string model_path() {
 }
 
 DecoderNetwork& network() {
-  static DecoderNetwork n(std::make_shared<DecoderSource>(std::shared_ptr<const Checkpoint>(open_checkpoint(model_path()))));
+  static DecoderNetwork n(
+      std::make_shared<DecoderSource>(std::shared_ptr<const Checkpoint>(open_checkpoint(model_path()))));
   static const bool packed = (n.pack(), true);
   static_cast<void>(packed);
   return n;
@@ -103,9 +105,10 @@ double transformers_ms() {
     std::printf("%s is not there (scripts/reference.sh makes it): no comparison with transformers\n", python.c_str());
     return std::numeric_limits<double>::quiet_NaN();
   }
-  const std::string command = "OMP_NUM_THREADS=" + std::to_string(threads()) + " '" + python + "' '" STAMP_SOURCE_DIR
-                              "/scripts/bench_transformers.py' '" + model_path() + "' --plain --threads " +
-                              std::to_string(threads()) + " --tokens " + std::to_string(tokens);
+  const std::string command = "OMP_NUM_THREADS=" + std::to_string(threads()) + " '" + python +
+                              "' '" STAMP_SOURCE_DIR "/scripts/bench_transformers.py' '" + model_path() +
+                              "' --plain --threads " + std::to_string(threads()) + " --tokens " +
+                              std::to_string(tokens);
   std::FILE* pipe = popen(command.c_str(), "r");
   double ms = std::numeric_limits<double>::quiet_NaN();
   if (!pipe) return ms;
@@ -146,11 +149,12 @@ int main(int argc, char** argv) {
   add("W4A4KV4 haar, statistics", [](benchmark::State& s) { quantized(s, true); });
   Best best;
   benchmark::RunSpecifiedBenchmarks(&best);
-  std::printf("\n%lld tokens, float32, %d threads, GEMM: %s; peak memory %.2f GB\n", static_cast<long long>(tokens), threads(),
-              linear_backend().c_str(), static_cast<double>(peak_memory_bytes()) / 1e9);
-  ratio("W4A4KV4 haar / full precision, all losses", best.ms("W4A4KV4 haar"), best.ms("forward, all losses"), "at most 1.3, aim 1.15");
-  ratio("W4A4KV4 haar with slot statistics / full precision", best.ms("W4A4KV4 haar, statistics"), best.ms("forward, all losses"),
+  std::printf("\n%lld tokens, float32, %d threads, GEMM: %s; peak memory %.2f GB\n", static_cast<long long>(tokens),
+              threads(), linear_backend().c_str(), static_cast<double>(peak_memory_bytes()) / 1e9);
+  ratio("W4A4KV4 haar / full precision, all losses", best.ms("W4A4KV4 haar"), best.ms("forward, all losses"),
         "at most 1.3, aim 1.15");
+  ratio("W4A4KV4 haar with slot statistics / full precision", best.ms("W4A4KV4 haar, statistics"),
+        best.ms("forward, all losses"), "at most 1.3, aim 1.15");
   if (reference) {
     const double theirs = transformers_ms();
     std::printf("transformers, last logit: %.0f ms\n", theirs);

@@ -34,7 +34,9 @@ struct Buffer {
   std::int64_t rows, cols;
   float* data;
   Buffer(std::int64_t r, std::int64_t c)
-      : rows(r), cols(c), data(static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(r * c) * sizeof(float)))) {
+      : rows(r),
+        cols(c),
+        data(static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(r * c) * sizeof(float)))) {
     std::fill_n(data, r * c, 0.0f);
   }
   ~Buffer() { std::free(data); }
@@ -92,7 +94,8 @@ void fused(benchmark::State& state, const std::string& name, bool with_statistic
   QuantizerWorkspace workspace;
   SlotStatistics statistics;
   for (auto _ : state)
-    quantize_sequence(input().view(), *l, bits, {}, output().view(), with_statistics ? &statistics : nullptr, workspace);
+    quantize_sequence(input().view(), *l, bits, {}, output().view(), with_statistics ? &statistics : nullptr,
+                      workspace);
 }
 
 void fused_in_place(benchmark::State& state, std::int64_t d) {
@@ -131,7 +134,9 @@ void clip_search(benchmark::State& state, std::int64_t d) {
 }
 
 #ifdef STAMP_BENCH_TORCH
-at::Tensor tensor(const Buffer& b) { return at::from_blob(b.data, {b.rows, b.cols}, at::kFloat); }
+at::Tensor tensor(const Buffer& b) {
+  return at::from_blob(b.data, {b.rows, b.cols}, at::kFloat);
+}
 
 // The same steps as whole-tensor operations, as a researcher would write them.
 at::Tensor eager_quantize(const at::Tensor& x, const at::Tensor& steps) {
@@ -189,7 +194,8 @@ void dense_dct(benchmark::State& state, std::int64_t s, std::int64_t d) {
 // Guards the comparison: both sides compute the same thing.
 double largest_gap() {
   QuantizerWorkspace workspace;
-  quantize_sequence(input().view(), *transform("haar", tokens), row_bits(tokens), {}, output().view(), nullptr, workspace);
+  quantize_sequence(input().view(), *transform("haar", tokens), row_bits(tokens), {}, output().view(), nullptr,
+                    workspace);
   const at::Tensor gap = (eager_quantize(tensor(input()), eager_steps()) - tensor(output())).abs();
   return (gap > 1e-4).to(at::kDouble).mean().item<double>();
 }
@@ -220,8 +226,8 @@ class Best : public benchmark::ConsoleReporter {
 double compiled_ms() {
   const std::string python = STAMP_SOURCE_DIR "/.venv/bin/python";
   if (!std::filesystem::exists(python)) return std::numeric_limits<double>::quiet_NaN();
-  const std::string command = "OMP_NUM_THREADS=" + std::to_string(threads()) + " '" + python + "' '" STAMP_SOURCE_DIR
-                              "/scripts/bench_compile.py' --plain";
+  const std::string command = "OMP_NUM_THREADS=" + std::to_string(threads()) + " '" + python +
+                              "' '" STAMP_SOURCE_DIR "/scripts/bench_compile.py' --plain";
   std::FILE* pipe = popen(command.c_str(), "r");
   if (!pipe) return std::numeric_limits<double>::quiet_NaN();
   double ms = std::numeric_limits<double>::quiet_NaN(), eager_python = 0;
@@ -290,8 +296,8 @@ int main(int argc, char** argv) {
 #ifdef STAMP_BENCH_TORCH
   copied = std::min(copied, best.ms("copy, ATen"));
   ratio("eager ATen / fused haar", best.ms("eager ATen"), ours, "at least 4, aim 6");
-  ratio("dense product / dct by FFT, 2047 x 576", best.ms("dense product 2047 x 576"), best.ms("dct forward 2047 x 576"),
-        "above 1: the FFT wins");
+  ratio("dense product / dct by FFT, 2047 x 576", best.ms("dense product 2047 x 576"),
+        best.ms("dct forward 2047 x 576"), "above 1: the FFT wins");
 #endif
   ratio("copy / fused haar (fraction of copy bandwidth)", copied, ours, "at least 0.3, aim 0.5");
   ratio("with statistics / without", best.ms("fused haar 5, statistics"), ours, "aim 1.1 at most");

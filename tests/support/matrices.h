@@ -54,7 +54,8 @@ inline Matrix dense_left(const std::vector<double>& m, const Matrix& x, bool tra
     for (std::int64_t j = 0; j < x.cols; ++j) {
       double sum = 0;
       for (std::int64_t k = 0; k < x.rows; ++k)
-        sum += m[static_cast<std::size_t>(transposed ? k * x.rows + i : i * x.rows + k)] * static_cast<double>(x.at(k, j));
+        sum +=
+            m[static_cast<std::size_t>(transposed ? k * x.rows + i : i * x.rows + k)] * static_cast<double>(x.at(k, j));
       y.at(i, j) = static_cast<float>(sum);
     }
   return y;

@@ -22,8 +22,14 @@ LinearWeight load_rotated(const std::string& name, const LinearTensors& tensors,
 }  // namespace
 
 DecoderLayer::DecoderLayer(const DecoderSource& source, std::int64_t index, const SlotInfo* slots)
-    : qkv(slots[0]), output(slots[3]), gate_up(slots[4]), down(slots[5]), key(slots[1]), value(slots[2]),
-      config_(source.config()), window_(config_.windows[static_cast<std::size_t>(index)]) {
+    : qkv(slots[0]),
+      output(slots[3]),
+      gate_up(slots[4]),
+      down(slots[5]),
+      key(slots[1]),
+      value(slots[2]),
+      config_(source.config()),
+      window_(config_.windows[static_cast<std::size_t>(index)]) {
   const DecoderLayerTensors& t = source.tensors().layers[static_cast<std::size_t>(index)];
   attention_norm = load_vector(*t.attention_norm);
   feed_forward_norm = load_vector(*t.feed_forward_norm);

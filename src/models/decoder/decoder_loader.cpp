@@ -8,7 +8,8 @@
 namespace stamp {
 
 DecoderSource::DecoderSource(std::shared_ptr<const Checkpoint> checkpoint)
-    : checkpoint_(std::move(checkpoint)), config_(read_decoder_config(*checkpoint_, decoder_family(*checkpoint_))),
+    : checkpoint_(std::move(checkpoint)),
+      config_(read_decoder_config(*checkpoint_, decoder_family(*checkpoint_))),
       tensors_(find_decoder_tensors(*checkpoint_, config_)) {}
 
 std::vector<float> DecoderSource::rope_frequencies() const {
@@ -31,7 +32,9 @@ at::Tensor load_matrix(const TensorInfo& tensor) {
   return out;
 }
 
-at::Tensor load_vector(const TensorInfo& tensor) { return load_matrix(tensor).reshape({tensor.elements()}); }
+at::Tensor load_vector(const TensorInfo& tensor) {
+  return load_matrix(tensor).reshape({tensor.elements()});
+}
 
 at::Tensor load_unpaired(const TensorInfo& tensor, std::int64_t head_dim) {
   const bool is_bias = tensor.shape.size() == 1;

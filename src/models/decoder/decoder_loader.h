@@ -27,8 +27,8 @@ class DecoderSource {
 
 at::Tensor load_matrix(const TensorInfo& tensor);  // rows x columns
 at::Tensor load_vector(const TensorInfo& tensor);  // elements
-// A q or k projection whose rows ggml stored in rotation pairs: within a head of hd rows, HF row p * hd / 2 + j is stored
-// as row 2 j + p. `tensor` is (n * hd) x columns, or a bias of n * hd elements.
+// A q or k projection whose rows ggml stored in rotation pairs: within a head of hd rows, HF row p * hd / 2 + j is
+// stored as row 2 j + p. `tensor` is (n * hd) x columns, or a bias of n * hd elements.
 at::Tensor load_unpaired(const TensorInfo& tensor, std::int64_t head_dim);
 // Rows `ids` of a matrix, ids.size() x columns; the matrix itself stays in the mapped file.
 void gather_rows(const TensorInfo& tensor, const std::int64_t* ids, std::int64_t count, float* out);

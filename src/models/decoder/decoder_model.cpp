@@ -1,6 +1,5 @@
 #include "models/decoder/decoder_model.h"
 
-
 #include "data/text.h"
 #include "models/decoder/decoder_network.h"
 #include "models/info/architecture.h"
@@ -14,7 +13,8 @@ namespace {
 class DecoderModel : public Model {
  public:
   DecoderModel(std::shared_ptr<const Checkpoint> checkpoint, const ModelSpec& spec)
-      : source_(std::make_shared<DecoderSource>(checkpoint)), tokenizer_(open_tokenizer(*checkpoint)),
+      : source_(std::make_shared<DecoderSource>(checkpoint)),
+        tokenizer_(open_tokenizer(*checkpoint)),
         texts_(*tokenizer_, source_->config().vocabulary) {
     description_["name"] = spec.name;
     description_["digest"] = checkpoint->digest();

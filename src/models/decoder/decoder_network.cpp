@@ -24,7 +24,8 @@ at::Tensor checked_ids(const WorkItem& item, std::int64_t vocabulary) {
   for (std::int64_t i = 0; i < ids.size(0); ++i)
     if (values[i] < 0 || values[i] >= vocabulary)
       throw DataError("token id " + std::to_string(values[i]) + " at position " + std::to_string(i) + " of item " +
-                      std::to_string(item.index) + " is outside the model's vocabulary of " + std::to_string(vocabulary));
+                      std::to_string(item.index) + " is outside the model's vocabulary of " +
+                      std::to_string(vocabulary));
   return ids;
 }
 
@@ -77,7 +78,9 @@ void DecoderNetwork::final_norm(at::Tensor& x) const {
   rms_norm(const_view(x), final_norm_.const_data_ptr<float>(), static_cast<float>(source_->config().norm_eps), view(x));
 }
 
-at::Tensor DecoderNetwork::head(const at::Tensor& x) const { return head_.forward(x); }
+at::Tensor DecoderNetwork::head(const at::Tensor& x) const {
+  return head_.forward(x);
+}
 
 at::Tensor DecoderNetwork::losses(const at::Tensor& normed, const at::Tensor& ids) const {
   const std::int64_t targets = ids.size(0) - 1;

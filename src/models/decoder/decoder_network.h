@@ -25,12 +25,12 @@ class DecoderNetwork : public Network, public ResidualRotation {
   Outputs run(const WorkItem& item) override;
 
   // The steps of run(), apart, so that layers can be walked one by one.
-  at::Tensor embed(const at::Tensor& ids) const;        // s x h
-  const RopeTable& rope(std::int64_t positions);        // of at least that many
+  at::Tensor embed(const at::Tensor& ids) const;  // s x h
+  const RopeTable& rope(std::int64_t positions);  // of at least that many
   DecoderLayer& layer(std::size_t i) { return layers_[i]; }
   std::size_t layers() const { return layers_.size(); }
-  void final_norm(at::Tensor& x) const;                 // in place
-  at::Tensor head(const at::Tensor& x) const;           // logits of some rows, n x V
+  void final_norm(at::Tensor& x) const;                                      // in place
+  at::Tensor head(const at::Tensor& x) const;                                // logits of some rows, n x V
   at::Tensor losses(const at::Tensor& normed, const at::Tensor& ids) const;  // s - 1
 
   // ResidualRotation; decoder_rotation.cpp.

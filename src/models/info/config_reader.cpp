@@ -17,7 +17,9 @@ const Json* ConfigReader::find(const std::string& key) const {
   return it == values_->end() || it->is_null() ? nullptr : &*it;
 }
 
-bool ConfigReader::has(const std::string& key) const { return find(key) != nullptr; }
+bool ConfigReader::has(const std::string& key) const {
+  return find(key) != nullptr;
+}
 
 bool ConfigReader::is_null(const std::string& key) const {
   const auto it = values_->find(key);

@@ -13,7 +13,8 @@ namespace stamp {
 
 class ConfigReader {
  public:
-  // `values`: a JSON object that outlives the reader. `place`: file, then keys ("model.gguf: ", "config.json: rope_scaling.").
+  // `values`: a JSON object that outlives the reader. `place`: file, then keys ("model.gguf: ", "config.json:
+  // rope_scaling.").
   ConfigReader(const Json& values, std::string place);
 
   // Present and not null. Marks the key as read.

@@ -71,13 +71,14 @@ void read_hf_rope(const ConfigReader& config, DecoderConfig& out) {
     if (parameters.has("rope_theta")) {
       const double theta = parameters.real("rope_theta", {});
       if (top_theta && theta != out.rope_theta)
-        parameters.refuse("rope_theta", number_text(theta), "the value of rope_theta (" + number_text(out.rope_theta) + ")");
+        parameters.refuse("rope_theta", number_text(theta),
+                          "the value of rope_theta (" + number_text(out.rope_theta) + ")");
       out.rope_theta = theta;
     }
     const RopeScaling scaling = read_scaling(parameters, out.context);
     if (config.has("rope_scaling") && scaling.kind != out.rope_scaling.kind)
-      parameters.refuse("rope_type", name_of(scaling.kind), std::string("what rope_scaling says (") +
-                                                                name_of(out.rope_scaling.kind) + ")");
+      parameters.refuse("rope_type", name_of(scaling.kind),
+                        std::string("what rope_scaling says (") + name_of(out.rope_scaling.kind) + ")");
     out.rope_scaling = scaling;
     refuse_unread(parameters, parameters.unread());
   }
@@ -165,7 +166,8 @@ DecoderConfig read_gguf(const Checkpoint& checkpoint, const DecoderFamily& famil
   out.norm_eps = config.real(prefix + "attention.layer_norm_rms_epsilon", {}, 0, 1);
   out.windows.assign(static_cast<std::size_t>(out.layers), 0);
   if (config.has(prefix + "attention.sliding_window"))
-    config.refuse(prefix + "attention.sliding_window", "present", "GGUF files without a sliding window; the layers it covers "
+    config.refuse(prefix + "attention.sliding_window", "present",
+                  "GGUF files without a sliding window; the layers it covers "
                   "are not stated in this format, use the HF folder");
   if (config.has(prefix + "expert_count") && config.integer(prefix + "expert_count", {}, 0) > 0)
     config.refuse(prefix + "expert_count", "a mixture of experts", "dense feed-forward layers");

@@ -1,4 +1,5 @@
-// Hyper-parameters of a decoder language model, from config.json or from GGUF metadata. Specification models 1.6, 2.2, 3.1.
+// Hyper-parameters of a decoder language model, from config.json or from GGUF metadata. Specification
+// models 1.6, 2.2, 3.1.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -32,7 +33,7 @@ struct DecoderConfig {
   double norm_eps = 1e-6;
   double rope_theta = 10000;
   RopeScaling rope_scaling;
-  bool tied_head = false;    // the head is the embedding
+  bool tied_head = false;  // the head is the embedding
   bool qkv_bias = false;
   bool output_bias = false;  // of o_proj
   bool mlp_bias = false;
@@ -46,9 +47,9 @@ struct DecoderConfig {
 
 // What one family of decoders differs in. A new family is a header, a source and one line in models/info/register.cpp.
 struct DecoderFamily {
-  std::string name;              // model_type and general.architecture
+  std::string name;  // model_type and general.architecture
   std::string summary;
-  DecoderConfig defaults;        // of config.json; heads as given there, kv_heads 0 = heads, head_dim 0 = hidden / heads
+  DecoderConfig defaults;  // of config.json; heads as given there, kv_heads 0 = heads, head_dim 0 = hidden / heads
   bool paired_rows_in_gguf = false;
   // Reads what only this family has from config.json: biases and windows.
   void (*read_own)(const ConfigReader& config, DecoderConfig& out) = nullptr;

@@ -15,15 +15,36 @@ struct Spelling {
 };
 
 Spelling gguf_spelling() {
-  return {"token_embd.weight", "blk.", "output_norm.weight", "output.weight", "attn_norm.weight", "attn_q", "attn_k",
-          "attn_v", "attn_output", "ffn_norm.weight", "ffn_gate", "ffn_up", "ffn_down"};
+  return {"token_embd.weight",
+          "blk.",
+          "output_norm.weight",
+          "output.weight",
+          "attn_norm.weight",
+          "attn_q",
+          "attn_k",
+          "attn_v",
+          "attn_output",
+          "ffn_norm.weight",
+          "ffn_gate",
+          "ffn_up",
+          "ffn_down"};
 }
 
 // Checkpoints of a bare model (without head) may lack the prefix "model." (models 3.2).
 Spelling hf_spelling(const std::string& prefix) {
-  return {prefix + "embed_tokens.weight", prefix + "layers.", prefix + "norm.weight", "lm_head.weight",
-          "input_layernorm.weight", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-          "post_attention_layernorm.weight", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"};
+  return {prefix + "embed_tokens.weight",
+          prefix + "layers.",
+          prefix + "norm.weight",
+          "lm_head.weight",
+          "input_layernorm.weight",
+          "self_attn.q_proj",
+          "self_attn.k_proj",
+          "self_attn.v_proj",
+          "self_attn.o_proj",
+          "post_attention_layernorm.weight",
+          "mlp.gate_proj",
+          "mlp.up_proj",
+          "mlp.down_proj"};
 }
 
 bool ends_with(const std::string& text, const std::string& end) {
@@ -82,7 +103,8 @@ class Finder {
   void finish() const {
     if (faults_.empty()) return;
     constexpr std::size_t shown = 8;
-    std::vector<std::string> lines(faults_.begin(), faults_.begin() + static_cast<std::ptrdiff_t>(std::min(shown, faults_.size())));
+    std::vector<std::string> lines(faults_.begin(),
+                                   faults_.begin() + static_cast<std::ptrdiff_t>(std::min(shown, faults_.size())));
     if (faults_.size() > shown) lines.push_back("and " + std::to_string(faults_.size() - shown) + " more");
     throw DataError(checkpoint_.path() + ": the tensors do not fit the model's configuration: " + join(lines, "; "));
   }
@@ -103,8 +125,9 @@ DecoderTensors find_decoder_tensors(const Checkpoint& checkpoint, const DecoderC
   const Spelling s = gguf ? gguf_spelling() : hf_spelling(bare ? "" : "model.");
   // A layer has nine tensors or more; a count beyond what the file holds is refused before anything is sized by it.
   if (c.layers > static_cast<std::int64_t>(checkpoint.tensors().size()))
-    throw DataError(checkpoint.path() + ": " + std::to_string(c.layers) + " layers are configured, but there are only " +
-                    std::to_string(checkpoint.tensors().size()) + " tensors");
+    throw DataError(checkpoint.path() + ": " + std::to_string(c.layers) +
+                    " layers are configured, but there are only " + std::to_string(checkpoint.tensors().size()) +
+                    " tensors");
   Finder finder(checkpoint);
   DecoderTensors out;
   out.embedding = finder.take(s.embedding, {c.vocabulary, c.hidden});

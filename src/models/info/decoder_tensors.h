@@ -15,20 +15,20 @@ struct LinearTensors {
 };
 
 struct DecoderLayerTensors {
-  const TensorInfo* attention_norm = nullptr;     // h
+  const TensorInfo* attention_norm = nullptr;  // h
   LinearTensors q, k, v, o;
   const TensorInfo* feed_forward_norm = nullptr;  // h
   LinearTensors gate, up, down;
 };
 
 struct DecoderTensors {
-  const TensorInfo* embedding = nullptr;     // V x h
+  const TensorInfo* embedding = nullptr;  // V x h
   std::vector<DecoderLayerTensors> layers;
-  const TensorInfo* final_norm = nullptr;    // h
-  const TensorInfo* head = nullptr;          // V x h, null when tied
-  const TensorInfo* rope_divisors = nullptr; // hd / 2, GGUF with llama3 scaling, else null
-  std::vector<std::string> ignored;          // in the checkpoint, known to carry nothing for this model
-  std::int64_t parameters = 0;               // a tied head counts once
+  const TensorInfo* final_norm = nullptr;     // h
+  const TensorInfo* head = nullptr;           // V x h, null when tied
+  const TensorInfo* rope_divisors = nullptr;  // hd / 2, GGUF with llama3 scaling, else null
+  std::vector<std::string> ignored;           // in the checkpoint, known to carry nothing for this model
+  std::int64_t parameters = 0;                // a tied head counts once
 };
 
 // Pointers are into `checkpoint`. One DataError lists what is missing, unexpected or of another shape.

@@ -8,7 +8,8 @@ namespace stamp {
 namespace {
 
 Json rope_json(const DecoderConfig& c, bool divisors) {
-  Json rope = {{"theta", c.rope_theta}, {"scaling", divisors ? "llama3 (rope_freqs.weight)" : name_of(c.rope_scaling.kind)}};
+  Json rope = {{"theta", c.rope_theta},
+               {"scaling", divisors ? "llama3 (rope_freqs.weight)" : name_of(c.rope_scaling.kind)}};
   if (c.rope_scaling.kind != RopeScaling::Kind::none) rope["factor"] = c.rope_scaling.factor;
   if (c.rope_scaling.kind == RopeScaling::Kind::llama3) {
     rope["low_freq_factor"] = c.rope_scaling.low_freq_factor;
@@ -21,7 +22,8 @@ Json rope_json(const DecoderConfig& c, bool divisors) {
 Json slots_json(const DecoderConfig& c) {
   Json out = Json::array();
   for (const SlotInfo& slot : decoder_slots(c)) {
-    Json entry = {{"name", slot.name}, {"kind", name_of(slot.kind)}, {"features", slot.features}, {"layer", slot.layer}};
+    Json entry = {
+        {"name", slot.name}, {"kind", name_of(slot.kind)}, {"features", slot.features}, {"layer", slot.layer}};
     if (slot.kind == SlotKind::linear_input)
       entry["linears"] = slot.linears;
     else
@@ -51,8 +53,8 @@ Json describe_model(const Checkpoint& checkpoint) {
   out["tensors"] = checkpoint.tensors().size();
   out["tensor_types"] = types;
   out["tensor_bytes"] = bytes;
-  out["dimensions"] = {{"vocabulary", c.vocabulary}, {"hidden", c.hidden},     {"feed_forward", c.feed_forward},
-                       {"layers", c.layers},         {"heads", c.heads},       {"kv_heads", c.kv_heads},
+  out["dimensions"] = {{"vocabulary", c.vocabulary}, {"hidden", c.hidden},  {"feed_forward", c.feed_forward},
+                       {"layers", c.layers},         {"heads", c.heads},    {"kv_heads", c.kv_heads},
                        {"head_dim", c.head_dim},     {"context", c.context}};
   out["norm_eps"] = c.norm_eps;
   out["tied_head"] = c.tied_head;

@@ -10,10 +10,10 @@ enum class SlotKind { linear_input, key_cache, value_cache };
 const char* name_of(SlotKind kind);  // "linear input", "key cache", "value cache"
 
 struct SlotInfo {
-  std::string name;          // "layers.3.mlp.down_proj.input", "layers.3.attention.key_cache"
+  std::string name;  // "layers.3.mlp.down_proj.input", "layers.3.attention.key_cache"
   SlotKind kind = SlotKind::linear_input;
-  std::int64_t features = 0; // d (nkv * hd for caches)
-  std::int64_t heads = 1;    // KV heads for caches
+  std::int64_t features = 0;  // d (nkv * hd for caches)
+  std::int64_t heads = 1;     // KV heads for caches
   int layer = 0;
   std::vector<std::string> linears;  // names of the weights that read it
 };

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstdlib>
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -31,13 +31,15 @@ Buffer aligned_floats(std::int64_t count) {
   return Buffer(static_cast<float*>(std::aligned_alloc(64, bytes)));
 }
 
-std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+std::int64_t round_up(std::int64_t n, std::int64_t to) {
+  return (n + to - 1) / to * to;
+}
 
 // c (6 x 16 NV, row stride ldc) = start + a (6 x depth, lda) * b (depth x 16 NV, ldb); `start` is c * factor[row] when
 // factors are given, else zero.
 template <int NV>
-inline void multiply_tile(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t depth, float* c,
-                          std::int64_t ldc, const float* factors) {
+inline void multiply_tile(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t depth,
+                          float* c, std::int64_t ldc, const float* factors) {
   V acc[tile_rows][NV];
   for (int r = 0; r < tile_rows; ++r)
     for (int j = 0; j < NV; ++j)
@@ -54,8 +56,8 @@ inline void multiply_tile(const float* a, std::int64_t lda, const float* b, std:
     for (int j = 0; j < NV; ++j) simd::store(c + r * ldc + j * simd::width, acc[r][j]);
 }
 
-void multiply(std::int64_t vectors, const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t depth,
-              float* c, std::int64_t ldc, const float* factors) {
+void multiply(std::int64_t vectors, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
+              std::int64_t depth, float* c, std::int64_t ldc, const float* factors) {
   for (; vectors >= 4; vectors -= 4, b += 4 * simd::width, c += 4 * simd::width)
     multiply_tile<4>(a, lda, b, ldb, depth, c, ldc, factors);
   if (vectors == 3) multiply_tile<3>(a, lda, b, ldb, depth, c, ldc, factors);
@@ -71,7 +73,9 @@ struct Packed {
   const float* key(std::int64_t head, std::int64_t block) const {
     return k.get() + (head * (keys / key_block) + block) * depth * key_block;
   }
-  const float* value(std::int64_t head, std::int64_t row) const { return v.get() + (head * keys + row) * value_columns; }
+  const float* value(std::int64_t head, std::int64_t row) const {
+    return v.get() + (head * keys + row) * value_columns;
+  }
 };
 
 Packed pack(ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape) {
@@ -139,7 +143,9 @@ inline float softmax_step(float* scores, std::int64_t vectors, std::int64_t visi
 class QueryBlock {
  public:
   QueryBlock(const Packed& packed, const AttentionShape& shape)
-      : packed_(packed), shape_(shape), q_(aligned_floats(query_capacity(shape) * shape.head_dim)),
+      : packed_(packed),
+        shape_(shape),
+        q_(aligned_floats(query_capacity(shape) * shape.head_dim)),
         out_(aligned_floats(query_capacity(shape) * packed.value_columns)),
         states_(static_cast<std::size_t>(query_capacity(shape) / tile_rows)) {}
 
@@ -161,7 +167,8 @@ class QueryBlock {
     return round_up(positions(shape) * (shape.heads / shape.kv_heads), tile_rows);
   }
 
-  // Row i of the block is position first + i / group, query head i % group of the KV head. Scores come out in log2 units.
+  // Row i of the block is position first + i / group, query head i % group of the KV head. Scores come out in log2
+  // units.
   std::int64_t load(ConstMatrixView q, std::int64_t head, std::int64_t first, std::int64_t last) {
     const std::int64_t group = shape_.heads / shape_.kv_heads, depth = shape_.head_dim;
     const std::int64_t used = (last - first) * group, rows = round_up(used, tile_rows);
@@ -189,19 +196,20 @@ class QueryBlock {
     if (start > newest || (window > 0 && start + key_block <= oldest - window + 1)) return;
     const std::int64_t keys = std::min(key_block, newest + 1 - start);
     const std::int64_t vectors = round_up(keys, simd::width) / simd::width;
-    multiply(vectors, q_.get() + tile * tile_rows * shape_.head_dim, shape_.head_dim, packed_.key(head, block), key_block,
-             shape_.head_dim, scores, key_block, nullptr);
+    multiply(vectors, q_.get() + tile * tile_rows * shape_.head_dim, shape_.head_dim, packed_.key(head, block),
+             key_block, shape_.head_dim, scores, key_block, nullptr);
     const bool whole = start + key_block - 1 <= oldest && (window == 0 || start > newest - window);
     float factors[tile_rows];
     for (std::int64_t r = 0; r < tile_rows; ++r) {
       const std::int64_t position = state.position[r];
       const std::int64_t from = window > 0 ? position - window + 1 - start : 0;
       float* row = scores + r * key_block;
-      factors[r] = whole ? softmax_step<false>(row, vectors, 0, key_block, state.largest[r], state.total[r])
-                         : softmax_step<true>(row, vectors, from, position + 1 - start, state.largest[r], state.total[r]);
+      factors[r] = whole
+                       ? softmax_step<false>(row, vectors, 0, key_block, state.largest[r], state.total[r])
+                       : softmax_step<true>(row, vectors, from, position + 1 - start, state.largest[r], state.total[r]);
     }
-    multiply(packed_.value_columns / simd::width, scores, key_block, packed_.value(head, start), packed_.value_columns, keys,
-             out_.get() + tile * tile_rows * packed_.value_columns, packed_.value_columns, factors);
+    multiply(packed_.value_columns / simd::width, scores, key_block, packed_.value(head, start), packed_.value_columns,
+             keys, out_.get() + tile * tile_rows * packed_.value_columns, packed_.value_columns, factors);
   }
 
   void save(std::int64_t head, std::int64_t first, std::int64_t last, MatrixView out) const {
@@ -221,7 +229,8 @@ class QueryBlock {
 
 }  // namespace
 
-void causal_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape, MatrixView out) {
+void causal_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape,
+                      MatrixView out) {
   assert(shape.heads % shape.kv_heads == 0 && q.rows == k.rows && k.rows == v.rows);
   if (q.rows == 0) return;
   const Packed packed = pack(k, v, shape);

@@ -17,6 +17,7 @@ struct AttentionShape {
 
 // q: s x (nh * hd); k, v: s x (nkv * hd); out: s x (nh * hd), may be q itself. Rows are positions 0..s-1.
 // Threaded over KV heads and blocks of queries; the result does not depend on the number of threads.
-void causal_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape, MatrixView out);
+void causal_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape,
+                      MatrixView out);
 
 }  // namespace stamp

@@ -21,8 +21,15 @@ inline void over_row(std::int64_t n, Whole&& whole, Part&& part) {
 inline float root_mean_square_inverse(const float* x, std::int64_t n, float eps) {
   V squares{};
   over_row(
-      n, [&](std::int64_t j) { const V v = simd::load(x + j); squares += v * v; },
-      [&](std::int64_t j, std::int64_t count) { const V v = simd::load_part(x + j, count, 0); squares += v * v; });
+      n,
+      [&](std::int64_t j) {
+        const V v = simd::load(x + j);
+        squares += v * v;
+      },
+      [&](std::int64_t j, std::int64_t count) {
+        const V v = simd::load_part(x + j, count, 0);
+        squares += v * v;
+      });
   return 1.0f / std::sqrt(simd::sum(squares) / static_cast<float>(n) + eps);
 }
 

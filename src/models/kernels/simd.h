@@ -15,19 +15,33 @@ inline V load(const float* p) {
   std::memcpy(&v, p, sizeof v);
   return v;
 }
-inline void store(float* p, V v) { std::memcpy(p, &v, sizeof v); }
-inline V splat(float x) { return V{} + x; }
-inline V select(VI mask, V a, V b) { return mask ? a : b; }
-inline V maximum(V a, V b) { return a > b ? a : b; }
-inline VI lane_index() { return VI{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
-inline VI splat_int(std::int32_t x) { return VI{} + x; }
+inline void store(float* p, V v) {
+  std::memcpy(p, &v, sizeof v);
+}
+inline V splat(float x) {
+  return V{} + x;
+}
+inline V select(VI mask, V a, V b) {
+  return mask ? a : b;
+}
+inline V maximum(V a, V b) {
+  return a > b ? a : b;
+}
+inline VI lane_index() {
+  return VI{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+}
+inline VI splat_int(std::int32_t x) {
+  return VI{} + x;
+}
 // The first `count` lanes, 1..16; the others are `fill`.
 inline V load_part(const float* p, std::int64_t count, float fill) {
   V v = splat(fill);
   std::memcpy(&v, p, static_cast<std::size_t>(count) * sizeof(float));
   return v;
 }
-inline void store_part(float* p, std::int64_t count, V v) { std::memcpy(p, &v, static_cast<std::size_t>(count) * sizeof(float)); }
+inline void store_part(float* p, std::int64_t count, V v) {
+  std::memcpy(p, &v, static_cast<std::size_t>(count) * sizeof(float));
+}
 
 inline float sum(V v) {
   float s = 0;
@@ -70,6 +84,8 @@ inline V exp2(V x) {
   return out;
 }
 constexpr float log2_e = 1.44269504088896340736f;
-inline V exp(V x) { return exp2(x * splat(log2_e)); }
+inline V exp(V x) {
+  return exp2(x * splat(log2_e));
+}
 
 }  // namespace stamp::simd

@@ -108,7 +108,8 @@ TEST_CASE("every known text has a summary and a source", "[data]") {
     CHECK_FALSE(info.source.empty());
     CHECK(names.insert(info.name).second);
   }
-  for (const char* name : {"wikitext2-test", "wikitext2-train", "python-topics", "python-topics-train", "english", "english-train"})
+  for (const char* name :
+       {"wikitext2-test", "wikitext2-train", "python-topics", "python-topics-train", "english", "english-train"})
     CHECK(names.count(name) == 1);
 }
 

@@ -18,7 +18,8 @@ Maxima measure(DecoderNetwork& network, const std::vector<std::int64_t>& ids) {
       std::vector<float>& top = maxima[info.name];
       top.resize(static_cast<std::size_t>(x.cols), 0.0f);
       for (std::int64_t i = 0; i < x.rows; ++i)
-        for (std::int64_t j = 0; j < x.cols; ++j) top[static_cast<std::size_t>(j)] = std::max(top[static_cast<std::size_t>(j)], std::abs(x.row(i)[j]));
+        for (std::int64_t j = 0; j < x.cols; ++j)
+          top[static_cast<std::size_t>(j)] = std::max(top[static_cast<std::size_t>(j)], std::abs(x.row(i)[j]));
     });
   test::logits_of(network, ids);
   for (LinearSite* site : network.linear_sites()) site->set_observer(nullptr);
@@ -65,7 +66,8 @@ TEST_CASE("alpha 0.5 makes activations and weights equally large in every channe
   for (LinearSite* site : network.linear_sites()) {
     const std::vector<float>& activation = after.at(site->info().name);
     if (!site->input_scale) {
-      for (std::size_t j = 0; j < activation.size(); ++j) CHECK(activation[j] == Approx(before.at(site->info().name)[j]).epsilon(1e-4));
+      for (std::size_t j = 0; j < activation.size(); ++j)
+        CHECK(activation[j] == Approx(before.at(site->info().name)[j]).epsilon(1e-4));
       continue;
     }
     ++smoothed;

@@ -42,8 +42,8 @@ class FakeCheckpoint : public Checkpoint {
 
 // Two layers, h 8, f 12, four heads of 4 (q out 16), two KV heads, V 10.
 inline Json small_llama_config() {
-  return {{"model_type", "llama"}, {"vocab_size", 10},          {"hidden_size", 8},         {"intermediate_size", 12},
-          {"num_hidden_layers", 2}, {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"head_dim", 4},
+  return {{"model_type", "llama"},  {"vocab_size", 10},         {"hidden_size", 8},           {"intermediate_size", 12},
+          {"num_hidden_layers", 2}, {"num_attention_heads", 4}, {"num_key_value_heads", 2},   {"head_dim", 4},
           {"rms_norm_eps", 1e-5},   {"rope_theta", 10000.0},    {"tie_word_embeddings", true}};
 }
 

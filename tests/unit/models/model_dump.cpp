@@ -41,7 +41,8 @@ int main(int argc, char** argv) try {
   item.inputs["ids"] = tensor_of(Json::parse(read_file(argv[2])).get<std::vector<std::int64_t>>());
   item.inputs["want_logits"] = tensor_of({std::atoll(argv[3])});
   const Outputs outputs = network.run(item);
-  const Json out = {{"logits", numbers(outputs.named.at("logits"))}, {"losses", numbers(outputs.named.at("token_nll"))}};
+  const Json out = {{"logits", numbers(outputs.named.at("logits"))},
+                    {"losses", numbers(outputs.named.at("token_nll"))}};
   std::printf("%s\n", out.dump().c_str());
   return 0;
 } catch (const std::exception& error) {

@@ -28,21 +28,25 @@ struct Sample {
   }
   std::vector<float> fast(const AttentionShape& shape) const {
     std::vector<float> out(q.size(), std::numeric_limits<float>::quiet_NaN());
-    causal_attention({q.data(), rows, q_cols, q_cols}, {k.data(), rows, kv_cols, kv_cols}, {v.data(), rows, kv_cols, kv_cols},
-                     shape, {out.data(), rows, q_cols, q_cols});
+    causal_attention({q.data(), rows, q_cols, q_cols}, {k.data(), rows, kv_cols, kv_cols},
+                     {v.data(), rows, kv_cols, kv_cols}, shape, {out.data(), rows, q_cols, q_cols});
     return out;
   }
 };
 
 // Row `position` of head `head`: hd values. Also the largest |score|, which bounds how far float32 may be off.
-std::vector<double> twin(const Sample& s, const AttentionShape& shape, std::int64_t position, std::int64_t head, double& score) {
+std::vector<double> twin(const Sample& s, const AttentionShape& shape, std::int64_t position, std::int64_t head,
+                         double& score) {
   const std::int64_t hd = shape.head_dim, kv = head / (shape.heads / shape.kv_heads);
   const std::int64_t first = shape.window > 0 ? std::max<std::int64_t>(0, position - shape.window + 1) : 0;
-  const auto at = [](const std::vector<float>& x, std::int64_t i) { return static_cast<double>(x[static_cast<std::size_t>(i)]); };
+  const auto at = [](const std::vector<float>& x, std::int64_t i) {
+    return static_cast<double>(x[static_cast<std::size_t>(i)]);
+  };
   std::vector<double> weights;
   for (std::int64_t key = first; key <= position; ++key) {
     double dot = 0;
-    for (std::int64_t d = 0; d < hd; ++d) dot += at(s.q, position * s.q_cols + head * hd + d) * at(s.k, key * s.kv_cols + kv * hd + d);
+    for (std::int64_t d = 0; d < hd; ++d)
+      dot += at(s.q, position * s.q_cols + head * hd + d) * at(s.k, key * s.kv_cols + kv * hd + d);
     weights.push_back(dot * static_cast<double>(shape.scale));
     score = std::max(score, std::abs(weights.back()));
   }
@@ -52,7 +56,8 @@ std::vector<double> twin(const Sample& s, const AttentionShape& shape, std::int6
   std::vector<double> out(static_cast<std::size_t>(hd), 0.0);
   for (std::size_t i = 0; i < weights.size(); ++i)
     for (std::int64_t d = 0; d < hd; ++d)
-      out[static_cast<std::size_t>(d)] += weights[i] / total * at(s.v, (first + static_cast<std::int64_t>(i)) * s.kv_cols + kv * hd + d);
+      out[static_cast<std::size_t>(d)] +=
+          weights[i] / total * at(s.v, (first + static_cast<std::int64_t>(i)) * s.kv_cols + kv * hd + d);
   return out;
 }
 
@@ -65,15 +70,16 @@ void compare(std::int64_t rows, const AttentionShape& shape, std::int64_t stride
     for (std::int64_t head = 0; head < shape.heads; ++head) {
       const std::vector<double> slow = twin(sample, shape, position, head, score);
       for (std::int64_t d = 0; d < shape.head_dim; ++d) {
-        const double difference = std::abs(static_cast<double>(fast[static_cast<std::size_t>(position * sample.q_cols + head * shape.head_dim + d)]) -
-                                           slow[static_cast<std::size_t>(d)]);
+        const double difference = std::abs(
+            static_cast<double>(fast[static_cast<std::size_t>(position * sample.q_cols + head * shape.head_dim + d)]) -
+            slow[static_cast<std::size_t>(d)]);
         if (!(difference <= worst)) worst = difference;
       }
     }
-  INFO("rows " << rows << " heads " << shape.heads << "/" << shape.kv_heads << " hd " << shape.head_dim << " window " << shape.window
-               << ": " << worst);
-  // A score of size S carries rounding of about S * 2^-24 * sqrt(hd) (its hd products), which changes its weight by that
-  // fraction; the output then moves by at most that fraction of the largest value, twice (weight and total).
+  INFO("rows " << rows << " heads " << shape.heads << "/" << shape.kv_heads << " hd " << shape.head_dim << " window "
+               << shape.window << ": " << worst);
+  // A score of size S carries rounding of about S * 2^-24 * sqrt(hd) (its hd products), which changes its weight by
+  // that fraction; the output then moves by at most that fraction of the largest value, twice (weight and total).
   CHECK(worst <= 2 * (score + 1) * std::ldexp(1.0, -24) * std::sqrt(static_cast<double>(shape.head_dim)) * value);
 }
 
@@ -85,8 +91,8 @@ AttentionShape shape_of(std::int64_t heads, std::int64_t kv_heads, std::int64_t 
 
 TEST_CASE("blocked attention is the formula, on awkward sizes") {
   for (const std::int64_t rows : {1, 2, 7, 63, 64, 65, 130, 257})
-    for (const AttentionShape& shape : {shape_of(1, 1, 16, 0), shape_of(6, 2, 16, 0), shape_of(4, 4, 20, 0), shape_of(9, 3, 64, 0),
-                                        shape_of(8, 1, 80, 0), shape_of(2, 1, 128, 0)})
+    for (const AttentionShape& shape : {shape_of(1, 1, 16, 0), shape_of(6, 2, 16, 0), shape_of(4, 4, 20, 0),
+                                        shape_of(9, 3, 64, 0), shape_of(8, 1, 80, 0), shape_of(2, 1, 128, 0)})
       compare(rows, shape, 1);
 }
 
@@ -96,7 +102,9 @@ TEST_CASE("sliding windows cut at the right key") {
   compare(700, shape_of(3, 1, 64, 70), 3);
 }
 
-TEST_CASE("the shape of SmolLM2 at 2048 tokens") { compare(2048, shape_of(9, 3, 64, 0), 101); }
+TEST_CASE("the shape of SmolLM2 at 2048 tokens") {
+  compare(2048, shape_of(9, 3, 64, 0), 101);
+}
 
 TEST_CASE("attention does not depend on the number of threads, and may write over the queries") {
   const AttentionShape shape = shape_of(9, 3, 64, 0);
@@ -120,6 +128,6 @@ TEST_CASE("very large scores and NaN") {
   for (const float x : sample.fast(shape)) CHECK(std::isfinite(x));
   sample.k[5 * 16] = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> out = sample.fast(shape);
-  CHECK(std::isfinite(out[4 * 16]));   // does not see key 5
-  CHECK(std::isnan(out[99 * 16]));     // does
+  CHECK(std::isfinite(out[4 * 16]));  // does not see key 5
+  CHECK(std::isnan(out[99 * 16]));    // does
 }

@@ -26,9 +26,12 @@ Json without(Json config, const std::string& key) {
   config.erase(key);
   return config;
 }
-bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
-const Json llama3_fields = {{"factor", 32.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 8192}};
+const Json llama3_fields = {
+    {"factor", 32.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 8192}};
 
 }  // namespace
 
@@ -70,8 +73,10 @@ TEST_CASE("both spellings of the RoPE settings say the same") {
 TEST_CASE("an unread RoPE field is an error") {
   const Json plain = test::small_llama_config();
   CHECK(mentions(refusal(with(plain, "rope_local_base_freq", 10000)), "rope_local_base_freq"));
-  CHECK(mentions(refusal(with(plain, "rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}, {"beta_fast", 32}})), "beta_fast"));
-  CHECK(mentions(refusal(with(plain, "rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}})), "\"yarn\" is not supported; allowed: default, linear, llama3"));
+  CHECK(mentions(refusal(with(plain, "rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}, {"beta_fast", 32}})),
+                 "beta_fast"));
+  CHECK(mentions(refusal(with(plain, "rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}})),
+                 "\"yarn\" is not supported; allowed: default, linear, llama3"));
   CHECK(mentions(refusal(with(plain, "rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}})), "dynamic"));
   CHECK(mentions(refusal(with(plain, "rope_scaling", {{"rope_type", "linear"}})), "rope_scaling.factor: missing"));
   CHECK(mentions(refusal(with(plain, "rope_parameters", {{"rope_theta", 20000}})), "the value of rope_theta (10000)"));
@@ -102,22 +107,31 @@ TEST_CASE("sliding windows of qwen2 follow the family's rule unless layer_types 
   const Json used = with(base, "use_sliding_window", true);
   CHECK(read(used, "qwen2").windows == Windows{0, 0, 3, 3});
   CHECK(read(with(used, "sliding_window", nullptr), "qwen2").windows == Windows{0, 0, 0, 0});
-  const Json types = with(used, "layer_types", {"sliding_attention", "full_attention", "full_attention", "sliding_attention"});
+  const Json types =
+      with(used, "layer_types", {"sliding_attention", "full_attention", "full_attention", "sliding_attention"});
   CHECK(read(types, "qwen2").windows == Windows{3, 0, 0, 3});
-  CHECK(mentions(refusal(with(used, "layer_types", {"full_attention"}), "qwen2"), "1 entries; allowed: one a layer (4)"));
+  CHECK(
+      mentions(refusal(with(used, "layer_types", {"full_attention"}), "qwen2"), "1 entries; allowed: one a layer (4)"));
   CHECK(mentions(refusal(with(types, "use_sliding_window", false), "qwen2"), "no window is in use"));
-  CHECK(mentions(refusal(with(used, "layer_types", {"full_attention", "a", "b", "c"}), "qwen2"), "\"a\" is not supported"));
+  CHECK(mentions(refusal(with(used, "layer_types", {"full_attention", "a", "b", "c"}), "qwen2"),
+                 "\"a\" is not supported"));
 }
 
 TEST_CASE("an unknown architecture is named together with those that are supported") {
-  CHECK(mentions(refusal(Json::object(), "lama"), "architecture \"lama\" is not supported (did you mean \"llama\"?); supported: llama, qwen2"));
+  CHECK(mentions(refusal(Json::object(), "lama"),
+                 "architecture \"lama\" is not supported (did you mean \"llama\"?); supported: llama, qwen2"));
   CHECK(mentions(refusal(Json::object(), ""), "does not name its architecture"));
 }
 
 TEST_CASE("GGUF metadata is read with its own names") {
-  const Json metadata = {{"general.architecture", "llama"}, {"llama.embedding_length", 576}, {"llama.feed_forward_length", 1536},
-                         {"llama.block_count", 30},         {"llama.attention.head_count", 9}, {"llama.attention.head_count_kv", 3},
-                         {"llama.attention.layer_norm_rms_epsilon", 1e-5}, {"llama.rope.freq_base", 100000.0},
+  const Json metadata = {{"general.architecture", "llama"},
+                         {"llama.embedding_length", 576},
+                         {"llama.feed_forward_length", 1536},
+                         {"llama.block_count", 30},
+                         {"llama.attention.head_count", 9},
+                         {"llama.attention.head_count_kv", 3},
+                         {"llama.attention.layer_norm_rms_epsilon", 1e-5},
+                         {"llama.rope.freq_base", 100000.0},
                          {"llama.rope.dimension_count", 64}};
   const auto read_gguf = [](const Json& m) {
     FakeCheckpoint checkpoint(m, "llama", true);
@@ -130,7 +144,9 @@ TEST_CASE("GGUF metadata is read with its own names") {
   CHECK(c.tied_head);
   CHECK(c.paired_rows);
   CHECK(c.rope_theta == 100000);
-  const auto refused = [&](const std::string& key, const Json& value) { return data_error([&] { read_gguf(with(metadata, key, value)); }); };
+  const auto refused = [&](const std::string& key, const Json& value) {
+    return data_error([&] { read_gguf(with(metadata, key, value)); });
+  };
   CHECK(mentions(refused("llama.rope.dimension_count", 32), "partial rotation is not supported"));
   CHECK(mentions(refused("llama.rope.scaling.type", "yarn"), "\"yarn\" is not supported"));
   CHECK(mentions(refused("llama.rope.scaling.attn_factor", 2.0), "llama.rope.scaling.attn_factor"));

@@ -9,7 +9,9 @@ using namespace stamp;
 using test::data_error;
 
 namespace {
-bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 }  // namespace
 
 TEST_CASE("a complete checkpoint is described with parameters and slots") {
@@ -47,7 +49,8 @@ TEST_CASE("tensors that carry nothing are listed and ignored") {
   test::FakeCheckpoint checkpoint = test::small_llama();
   checkpoint.add("model.layers.0.self_attn.rotary_emb.inv_freq", {2});
   checkpoint.add("score.weight", {2, 8});
-  CHECK(describe_model(checkpoint).at("ignored_tensors") == Json({"model.layers.0.self_attn.rotary_emb.inv_freq", "score.weight"}));
+  CHECK(describe_model(checkpoint).at("ignored_tensors") ==
+        Json({"model.layers.0.self_attn.rotary_emb.inv_freq", "score.weight"}));
 }
 
 TEST_CASE("an untied head is demanded and a stored copy of a tied one is left alone") {

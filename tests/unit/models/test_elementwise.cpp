@@ -16,13 +16,16 @@ namespace {
 struct Matrix {
   std::vector<float> values;
   std::int64_t rows, cols;
-  Matrix(std::int64_t r, std::int64_t c, unsigned seed, float spread = 1) : values(static_cast<std::size_t>(r * c)), rows(r), cols(c) {
+  Matrix(std::int64_t r, std::int64_t c, unsigned seed, float spread = 1)
+      : values(static_cast<std::size_t>(r * c)), rows(r), cols(c) {
     std::mt19937 generator(seed);
     std::normal_distribution<float> normal(0, spread);
     for (float& x : values) x = normal(generator);
   }
   MatrixView view() { return {values.data(), rows, cols, cols}; }
-  double at(std::int64_t i, std::int64_t j) const { return static_cast<double>(values[static_cast<std::size_t>(i * cols + j)]); }
+  double at(std::int64_t i, std::int64_t j) const {
+    return static_cast<double>(values[static_cast<std::size_t>(i * cols + j)]);
+  }
 };
 
 constexpr double eps = 1.0 / (1 << 24);  // relative rounding of one float32 operation
@@ -69,7 +72,8 @@ TEST_CASE("RMS norm, alone and with the residual sum in front") {
         for (std::int64_t j = 0; j < cols; ++j) {
           const double expected = input->at(i, j) * factor * weight.at(0, j);
           // cols/16 additions a lane, then a handful of roundings.
-          CHECK(std::abs(result->at(i, j) - expected) <= (static_cast<double>(cols) / 16 + 8) * eps * std::abs(expected));
+          CHECK(std::abs(result->at(i, j) - expected) <=
+                (static_cast<double>(cols) / 16 + 8) * eps * std::abs(expected));
         }
       }
     rms_norm(x.view(), weight.values.data(), 1e-5f, x.view());

@@ -30,7 +30,8 @@ at::Tensor random_matrix(std::int64_t rows, std::int64_t cols, unsigned seed) {
 double difference(const at::Tensor& a, const at::Tensor& b) {
   double top = 0;
   for (std::int64_t i = 0; i < a.numel(); ++i)
-    top = std::max(top, std::abs(static_cast<double>(a.const_data_ptr<float>()[i]) - static_cast<double>(b.const_data_ptr<float>()[i])));
+    top = std::max(top, std::abs(static_cast<double>(a.const_data_ptr<float>()[i]) -
+                                 static_cast<double>(b.const_data_ptr<float>()[i])));
   return top;
 }
 
@@ -46,8 +47,8 @@ at::Tensor plain_product(const at::Tensor& x, const at::Tensor& w, const at::Ten
   return out;
 }
 
-std::shared_ptr<SlotQuantizer> quantizer(std::int64_t tokens, double bits, std::int64_t group, QuantizerWorkspace& workspace,
-                                         SlotStatistics* statistics = nullptr) {
+std::shared_ptr<SlotQuantizer> quantizer(std::int64_t tokens, double bits, std::int64_t group,
+                                         QuantizerWorkspace& workspace, SlotStatistics* statistics = nullptr) {
   auto q = std::make_shared<SlotQuantizer>();
   SequenceTransformRequest request;
   request.tokens = tokens;
@@ -61,7 +62,8 @@ std::shared_ptr<SlotQuantizer> quantizer(std::int64_t tokens, double bits, std::
 
 LinearSite site_of(std::int64_t out, std::int64_t in) {
   LinearSite site(SlotInfo{"site.input", SlotKind::linear_input, in, 1, 0, {"a", "b"}});
-  site.weights() = {{"a", random_matrix(out, in, 1), random_matrix(1, out, 2).reshape({out})}, {"b", random_matrix(out + 1, in, 3), at::Tensor()}};
+  site.weights() = {{"a", random_matrix(out, in, 1), random_matrix(1, out, 2).reshape({out})},
+                    {"b", random_matrix(out + 1, in, 3), at::Tensor()}};
   return site;
 }
 
@@ -76,7 +78,8 @@ TEST_CASE("packed and plain products are the double product") {
     for (int packed = 0; packed < 2; ++packed) {
       const std::vector<at::Tensor> got = site.forward(x);
       REQUIRE(got.size() == 2);
-      for (std::size_t i = 0; i < 2; ++i) CHECK(difference(got[i], expected[i]) <= 48 * 6e-8 * 20);  // 48 roundings of sums below 20
+      for (std::size_t i = 0; i < 2; ++i)
+        CHECK(difference(got[i], expected[i]) <= 48 * 6e-8 * 20);  // 48 roundings of sums below 20
       site.pack();
       site.pack();
       CHECK_FALSE(site.weights()[0].weight.defined());
@@ -163,8 +166,10 @@ TEST_CASE("caches are rotated and quantized head by head") {
     for (std::int64_t h = 0; h < 4; ++h) {
       double before = 0, after = 0;
       for (std::int64_t d = 0; d < 16; ++d) {
-        before += static_cast<double>(const_view(q).row(i)[h * 16 + d]) * static_cast<double>(const_view(k).row(i)[h / 2 * 16 + d]);
-        after += static_cast<double>(view(rotated_q).row(i)[h * 16 + d]) * static_cast<double>(view(rotated_k).row(i)[h / 2 * 16 + d]);
+        before += static_cast<double>(const_view(q).row(i)[h * 16 + d]) *
+                  static_cast<double>(const_view(k).row(i)[h / 2 * 16 + d]);
+        after += static_cast<double>(view(rotated_q).row(i)[h * 16 + d]) *
+                 static_cast<double>(view(rotated_k).row(i)[h / 2 * 16 + d]);
       }
       CHECK(after == Approx(before).margin(1e-4));
     }

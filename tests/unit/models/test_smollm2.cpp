@@ -26,7 +26,8 @@ std::optional<Golden> golden() {
     return {};
   }
   const Json smol = Json::parse(read_file(path)).at("smol");
-  return Golden{smol.at("ids_window0"), smol.at("nll2048"), smol.at("logits100_first64"), smol.at("mean512"), smol.at("mean2048")};
+  return Golden{smol.at("ids_window0"), smol.at("nll2048"), smol.at("logits100_first64"), smol.at("mean512"),
+                smol.at("mean2048")};
 }
 
 std::shared_ptr<const Checkpoint> smollm2() {

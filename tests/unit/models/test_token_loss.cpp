@@ -27,8 +27,10 @@ TEST_CASE("token losses are log-sum-exp minus the target's logit") {
       for (std::int64_t j = 0; j < vocabulary; ++j) total += std::exp(static_cast<double>(row[j]) - top);
       const double expected = std::log(total) + top - static_cast<double>(row[targets[static_cast<std::size_t>(i)]]);
       INFO(vocabulary << " row " << i);
-      // The sum is right to 1e-6 (exponentials 2e-7, arguments up to 100 in log2 units rounded once); the result is float32.
-      CHECK(std::abs(static_cast<double>(out[static_cast<std::size_t>(i)]) - expected) <= 1e-6 + 1e-7 * std::abs(expected));
+      // The sum is right to 1e-6 (exponentials 2e-7, arguments up to 100 in log2 units rounded once); the result is
+      // float32.
+      CHECK(std::abs(static_cast<double>(out[static_cast<std::size_t>(i)]) - expected) <=
+            1e-6 + 1e-7 * std::abs(expected));
     }
   }
 }

@@ -100,7 +100,8 @@ TEST_CASE("texts that are too short, ids that the model does not know, no BOS") 
   request.context = 2;
   CHECK_THROWS_AS(TokenizedTexts(tokenizer, 98).windows(path.string(), request, "start"), DataError);
   CHECK_THROWS_AS(TokenizedTexts(tokenizer, 256).windows(path.string(), request, "each_window"), DataError);
-  CHECK_THROWS_AS(TokenizedTexts(tokenizer, 256).windows((scratch.path() / "none.txt").string(), request, "start"), DataError);
+  CHECK_THROWS_AS(TokenizedTexts(tokenizer, 256).windows((scratch.path() / "none.txt").string(), request, "start"),
+                  DataError);
 }
 
 TEST_CASE("a fixture opens as a model only with a tokenizer") {
@@ -125,7 +126,8 @@ TEST_CASE("SmolLM2's perplexity on four windows of WikiText-2 is 24.1454", "[.][
   data.windows = 4;
   const auto workload = model->workload(data);
   INFO(workload->protocol());
-  CHECK(workload->protocol().rfind("context 2048, 4 windows, text wikitext2-test (rows joined) sha 696cca6b, tokenizer ", 0) == 0);
+  CHECK(workload->protocol().rfind(
+            "context 2048, 4 windows, text wikitext2-test (rows joined) sha 696cca6b, tokenizer ", 0) == 0);
   CHECK(workload->description().at("tokens") == 304978);
   const std::vector<std::int64_t> first = ids_of(*workload, 0);
   CHECK(Ids(first.begin(), first.begin() + 4) == Ids{1116, 446, 6356, 389});
@@ -135,7 +137,8 @@ TEST_CASE("SmolLM2's perplexity on four windows of WikiText-2 is 24.1454", "[.][
   for (std::int64_t i = 0; i < 4; ++i) {
     const at::Tensor losses = network->run(workload->item(i)).named.at("token_nll");
     double mean = 0;
-    for (std::int64_t j = 0; j < losses.numel(); ++j) mean += static_cast<double>(losses.const_data_ptr<float>()[j]) / 2047;
+    for (std::int64_t j = 0; j < losses.numel(); ++j)
+      mean += static_cast<double>(losses.const_data_ptr<float>()[j]) / 2047;
     sum += mean;
   }
   CHECK(std::exp(sum / 4) == Approx(24.1454).epsilon(1e-4));

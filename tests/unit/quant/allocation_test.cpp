@@ -23,7 +23,9 @@ RowBits allocate(const std::string& name, std::int64_t tokens, Json given = Json
   return plugin.allocate(request);
 }
 
-double sum_of(const RowBits& rows) { return std::accumulate(rows.bits.begin(), rows.bits.end(), 0.0); }
+double sum_of(const RowBits& rows) {
+  return std::accumulate(rows.bits.begin(), rows.bits.end(), 0.0);
+}
 
 // Specification methods 2.6, the objective of the integer rule.
 double noise(const std::vector<double>& energies, const std::vector<int>& bits) {
@@ -34,7 +36,8 @@ double noise(const std::vector<double>& energies, const std::vector<int>& bits) 
 
 // Smallest noise over all ways to spend at most the budget, bits 1..most.
 double exhaustive(const std::vector<double>& energies, int budget, int most, std::vector<int>& bits) {
-  if (bits.size() == energies.size()) return budget >= 0 ? noise(energies, bits) : std::numeric_limits<double>::infinity();
+  if (bits.size() == energies.size())
+    return budget >= 0 ? noise(energies, bits) : std::numeric_limits<double>::infinity();
   double best = std::numeric_limits<double>::infinity();
   for (int b = 1; b <= most; ++b) {
     bits.push_back(b);
@@ -108,7 +111,8 @@ TEST_CASE("optimal re-solves when rows are clamped, whatever the energies") {
   for (int trial = 0; trial < 50; ++trial) {
     const auto n = static_cast<std::int64_t>(1 + stream.below(40));
     std::vector<double> e;
-    for (std::int64_t i = 0; i < n; ++i) e.push_back(stream.below(5) == 0 ? 0.0 : std::exp2(60 * stream.uniform() - 30));
+    for (std::int64_t i = 0; i < n; ++i)
+      e.push_back(stream.below(5) == 0 ? 0.0 : std::exp2(60 * stream.uniform() - 30));
     const double average = 1 + 7 * stream.uniform();
     const RowBits rows = allocate("optimal", n, {{"average_bits", average}}, e);
     CHECK(rows.average() == Approx(average).epsilon(1e-5));
@@ -128,8 +132,9 @@ TEST_CASE("integer is the exhaustive optimum") {
     std::vector<double> e;
     for (std::uint64_t i = 0; i < n; ++i) e.push_back(std::exp2(24 * stream.uniform()));
     const int budget = static_cast<int>(n + stream.below(4 * n));
-    const RowBits rows = allocate("integer", static_cast<std::int64_t>(n),
-                                  {{"average_bits", static_cast<double>(budget) / static_cast<double>(n)}, {"max_bits", 6}}, e);
+    const RowBits rows =
+        allocate("integer", static_cast<std::int64_t>(n),
+                 {{"average_bits", static_cast<double>(budget) / static_cast<double>(n)}, {"max_bits", 6}}, e);
     CHECK(sum_of(rows) == budget);
     std::vector<int> bits(rows.bits.begin(), rows.bits.end()), none;
     CHECK(noise(e, bits) == Approx(exhaustive(e, budget, 6, none)).epsilon(1e-12));

@@ -92,7 +92,8 @@ TEST_CASE("the vector loops give exactly the values of the obvious loop") {
       for (const double bits : {1.0, 2.0, 3.0, 3.7, 4.0, 6.0, 8.0, 12.0, 16.0})
         for (const bool sym : {false, true})
           for (const double clip : {1.0, 0.9}) {
-            INFO(cols << " columns, group " << group << ", " << bits << " bits, symmetric " << sym << ", clip " << clip);
+            INFO(cols << " columns, group " << group << ", " << bits << " bits, symmetric " << sym << ", clip "
+                      << clip);
             Grid grid;
             grid.bits = bits;
             grid.symmetric = sym;
@@ -132,8 +133,12 @@ TEST_CASE("ties round to even like the obvious loop, exactly") {
 
 TEST_CASE("extreme ranges stay defined") {
   const float tiny = std::numeric_limits<float>::denorm_min(), huge = std::numeric_limits<float>::max();
-  for (const auto& x : std::vector<std::vector<float>>{{tiny, 0, -tiny}, {1e-38f, -2e-38f, 5e-39f}, {1e30f, -1e30f, 3e29f},
-                                                       {1e18f, -1, 2e17f}, {huge / 4, -huge / 4, 1}, {huge, -huge, 1}})
+  for (const auto& x : std::vector<std::vector<float>>{{tiny, 0, -tiny},
+                                                       {1e-38f, -2e-38f, 5e-39f},
+                                                       {1e30f, -1e30f, 3e29f},
+                                                       {1e18f, -1, 2e17f},
+                                                       {huge / 4, -huge / 4, 1},
+                                                       {huge, -huge, 1}})
     for (const bool sym : {false, true})
       for (const double bits : {2.0, 4.0, 8.0}) {
         const Grid grid = sym ? symmetric(bits) : asymmetric(bits);
@@ -148,7 +153,8 @@ TEST_CASE("extreme ranges stay defined") {
 }
 
 TEST_CASE("SQNR of Gaussian tokens at 4 bits, and what four more bits bring") {
-  const std::pair<std::int64_t, double> facts[] = {{64, 20.8}, {1152, 17.95}, {2048, 17.5}, {3072, 17.3}, {4096, 17.1}, {8192, 16.7}};
+  const std::pair<std::int64_t, double> facts[] = {{64, 20.8},   {1152, 17.95}, {2048, 17.5},
+                                                   {3072, 17.3}, {4096, 17.1},  {8192, 16.7}};
   for (const auto& [d, db] : facts) {
     double gain[2];
     for (const int bits : {4, 8}) {

@@ -84,7 +84,8 @@ void check_levels(const SequenceTransform& l, const Matrix& x, const RowBits& bi
       }
       const double fewest = bits.dynamic ? 4 : static_cast<double>(bits.bits[static_cast<std::size_t>(i)]);
       const auto steps = static_cast<double>(steps_of(fewest));
-      const double step = grid.symmetric ? std::max(-low, high) / std::floor(steps / 2) : static_cast<double>(high - low) / steps;
+      const double step =
+          grid.symmetric ? std::max(-low, high) / std::floor(steps / 2) : static_cast<double>(high - low) / steps;
       for (std::int64_t j = c; j < std::min(c + g, x.cols); ++j) {
         const double d = std::fabs(static_cast<double>(gap.at(i, j)));
         if (d < 1e-5) continue;
@@ -152,7 +153,8 @@ TEST_CASE("fused quantization agrees with the dense twin: groups, grids, picks")
 }
 
 TEST_CASE("fused quantization agrees with the dense twin: depths, long blocks, bits") {
-  for (const int levels : {0, 1, 2, 4, 6, 8, 9}) check_case(*make("haar", 300, 1, levels), 40, two_level(300, 10), {}, 0);
+  for (const int levels : {0, 1, 2, 4, 6, 8, 9})
+    check_case(*make("haar", 300, 1, levels), 40, two_level(300, 10), {}, 0);
   check_case(*make("haar", 700, 0, 10), 70, two_level(700, 10), {}, 0);  // one block, beyond the block path
   const auto l = make("haar", 48);
   check_case(*l, 33, two_level(48, 4, 4, 16), {}, 0);
@@ -305,6 +307,8 @@ TEST_CASE("thread count does not change a bit") {
 TEST_CASE("shapes that do not fit are our fault and say so") {
   QuantizerWorkspace workspace;
   Matrix x = test::gaussian(8, 4, 1);
-  CHECK_THROWS_AS(quantize_sequence(x.view(), *make("haar", 7), two_level(8, 1), {}, x.view(), nullptr, workspace), std::logic_error);
-  CHECK_THROWS_AS(quantize_sequence(x.view(), *make("haar", 8), two_level(7, 1), {}, x.view(), nullptr, workspace), std::logic_error);
+  CHECK_THROWS_AS(quantize_sequence(x.view(), *make("haar", 7), two_level(8, 1), {}, x.view(), nullptr, workspace),
+                  std::logic_error);
+  CHECK_THROWS_AS(quantize_sequence(x.view(), *make("haar", 8), two_level(7, 1), {}, x.view(), nullptr, workspace),
+                  std::logic_error);
 }

@@ -38,8 +38,7 @@ double ratio(const std::vector<float>& token, float bits, bool symmetric) {
 Matrix adversarial(std::int64_t s, std::int64_t d, std::uint64_t seed) {
   Matrix x = test::gaussian(s, d, seed);
   RandomStream stream(seed, "adversary");
-  for (std::int64_t i = 0; i < s; ++i)
-    switch (stream.below(7)) {
+  for (std::int64_t i = 0; i < s; ++i) switch (stream.below(7)) {
       case 0: x.at(i, 0) = 3000; break;
       case 1:
         for (std::int64_t j = 0; j < d; ++j) x.at(i, j) = 5;

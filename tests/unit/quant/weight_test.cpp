@@ -46,7 +46,8 @@ TEST_CASE("|u|^2.4 is accurate over all magnitudes of a search") {
     for (float& v : u) v = static_cast<float>((stream.uniform() - 0.5) * std::exp2(24 * stream.uniform() - 12));
     power_2_4(u, out);
     for (int k = 0; k < 16; ++k)
-      worst = std::max(worst, std::fabs(static_cast<double>(out[k]) / std::pow(std::fabs(static_cast<double>(u[k])), 2.4) - 1));
+      worst = std::max(
+          worst, std::fabs(static_cast<double>(out[k]) / std::pow(std::fabs(static_cast<double>(u[k])), 2.4) - 1));
   }
   CHECK(worst < 3e-6);
   float zero[16] = {}, out[16];

@@ -154,7 +154,9 @@ TEST_CASE("a finished trial whose files changed is new again, with the reason") 
   r.model = {{"digest", "old"}};
   records.records = {r};
   const MissingCheck none = [](const TrialSpec&) { return std::string(); };
-  set_states(plan, records, none, [](const TrialSpec&, const Record& record) { return record.model["digest"] == "old" ? std::string("changed") : std::string(); });
+  set_states(plan, records, none, [](const TrialSpec&, const Record& record) {
+    return record.model["digest"] == "old" ? std::string("changed") : std::string();
+  });
   CHECK(plan.trials[0].state == TrialState::fresh);
   CHECK(plan.trials[0].reason == "changed");
   set_states(plan, records, none);

@@ -51,7 +51,7 @@ double orthogonality(const std::vector<double>& r, std::size_t n) {
 }  // namespace
 
 TEST_CASE("constructed base matrices are Hadamard matrices") {
-  for (const std::int64_t n : {1,  2,  4,  8,   12,  20,  24,  28,  36,  40,  44,  52,  56,  60,  68,  72,  76, 84,
+  for (const std::int64_t n : {1,  2,  4,   8,   12,  20,  24,  28,  36,  40,  44,  52,  56,  60,  68,  72,  76, 84,
                                88, 96, 100, 104, 108, 112, 120, 124, 132, 140, 144, 148, 152, 160, 172, 180, 344}) {
     INFO("order " << n);
     const auto h = base_hadamard(n);
@@ -75,15 +75,15 @@ TEST_CASE("constructed base matrices are Hadamard matrices") {
 
 TEST_CASE("sizes of real models have the factorization of the specification") {
   const std::pair<std::int64_t, const char*> sizes[] = {
-      {4096, "hadamard 1 x 4096"},  {11008, "hadamard 172 x 64"},  {5120, "hadamard 40 x 128"},
-      {13824, "hadamard 108 x 128"}, {14336, "hadamard 28 x 512"},  {3072, "hadamard 12 x 256"},
-      {896, "hadamard 28 x 32"},    {4864, "hadamard 76 x 64"},    {1536, "hadamard 12 x 128"},
-      {8960, "hadamard 140 x 64"},  {3584, "hadamard 28 x 128"},   {18944, "hadamard 148 x 128"},
-      {5632, "hadamard 44 x 128"},  {576, "hadamard 36 x 16"},     {960, "hadamard 60 x 16"},
-      {2560, "hadamard 40 x 64"},   {1152, "hadamard 36 x 32"},    {4608, "hadamard 36 x 128"},
-      {72, "hadamard 36 x 2"},      {2240, "hadamard 140 x 16"},   {5600, "hadamard 700 x 8"},
-      {28672, "hadamard 28 x 1024"}, {24, "hadamard 12 x 2"},       {40, "hadamard 40 x 1"},
-      {2304, "hadamard 36 x 64"},   {2880, "hadamard 180 x 16"},   {64, "hadamard 1 x 64"}};
+      {4096, "hadamard 1 x 4096"},   {11008, "hadamard 172 x 64"}, {5120, "hadamard 40 x 128"},
+      {13824, "hadamard 108 x 128"}, {14336, "hadamard 28 x 512"}, {3072, "hadamard 12 x 256"},
+      {896, "hadamard 28 x 32"},     {4864, "hadamard 76 x 64"},   {1536, "hadamard 12 x 128"},
+      {8960, "hadamard 140 x 64"},   {3584, "hadamard 28 x 128"},  {18944, "hadamard 148 x 128"},
+      {5632, "hadamard 44 x 128"},   {576, "hadamard 36 x 16"},    {960, "hadamard 60 x 16"},
+      {2560, "hadamard 40 x 64"},    {1152, "hadamard 36 x 32"},   {4608, "hadamard 36 x 128"},
+      {72, "hadamard 36 x 2"},       {2240, "hadamard 140 x 16"},  {5600, "hadamard 700 x 8"},
+      {28672, "hadamard 28 x 1024"}, {24, "hadamard 12 x 2"},      {40, "hadamard 40 x 1"},
+      {2304, "hadamard 36 x 64"},    {2880, "hadamard 180 x 16"},  {64, "hadamard 1 x 64"}};
   for (const auto& [n, name] : sizes) {
     REQUIRE(hadamard_exists(n));
     CHECK(hadamard(n)->name() == name);

@@ -24,7 +24,8 @@ TEST_CASE("sequence transforms agree with SciPy and PyWavelets") {
     transform_forward(*l, {x.data(), tokens, 1, 1});
     double worst = 0;
     for (std::size_t i = 0; i < c["rows"].size(); ++i)
-      worst = std::max(worst, std::fabs(c["values"][i].get<double>() - static_cast<double>(x[c["rows"][i].get<std::size_t>()])));
+      worst = std::max(
+          worst, std::fabs(c["values"][i].get<double>() - static_cast<double>(x[c["rows"][i].get<std::size_t>()])));
     // Values reach sqrt(tokens); float rounding of the passes stays below some epsilons of that.
     CHECK(worst < 8e-7 * (1 + std::sqrt(static_cast<double>(tokens))));
   }

@@ -38,7 +38,9 @@ void check_close(const std::vector<float>& got, const std::vector<double>& expec
 
 // Sums of s float products of order 1 / sqrt s: rounding grows like sqrt(log s) for the fast ones, and the dense KLT
 // adds s terms; 16 epsilons of the largest value times log2 s covers both and is far below any wrong row (order 1).
-double tolerance(std::int64_t tokens) { return 4e-6 * (1 + std::bit_width(static_cast<std::uint64_t>(tokens))); }
+double tolerance(std::int64_t tokens) {
+  return 4e-6 * (1 + std::bit_width(static_cast<std::uint64_t>(tokens)));
+}
 
 void check_against_matrix(const SequenceTransform& l, std::int64_t cols, std::int64_t extra) {
   INFO("tokens " << l.tokens() << ", columns " << cols << ", extra stride " << extra);
