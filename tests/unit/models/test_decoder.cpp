@@ -66,7 +66,43 @@ std::vector<Reference> compare(const std::shared_ptr<const Checkpoint>& checkpoi
   return out;
 }
 
+// The same tensors under another config.json.
+class Respelled : public Checkpoint {
+ public:
+  Respelled(std::shared_ptr<const Checkpoint> of, Json config) : of_(std::move(of)), config_(std::move(config)) {}
+  std::string format() const override { return of_->format(); }
+  std::string architecture() const override { return of_->architecture(); }
+  const Json& config() const override { return config_; }
+  const std::vector<TensorInfo>& tensors() const override { return of_->tensors(); }
+  std::string path() const override { return of_->path(); }
+  std::vector<std::string> files() const override { return of_->files(); }
+
+ private:
+  std::shared_ptr<const Checkpoint> of_;
+  Json config_;
+};
+
 }  // namespace
+
+TEST_CASE("both spellings of config.json give the oracle's logits") {
+  const auto checkpoint = test::open_fixture("llama_tiny_llama3rope");
+  if (!checkpoint) return;
+  Json newer = checkpoint->config();
+  Json rope = newer.at("rope_scaling");
+  rope["rope_theta"] = newer.at("rope_theta");
+  newer.erase("rope_scaling");
+  newer.erase("rope_theta");
+  newer["rope_parameters"] = rope;
+  newer["dtype"] = "float32";
+  newer["layer_types"] = {"full_attention", "full_attention", "full_attention"};
+  for (const Reference& r : compare(std::make_shared<Respelled>(checkpoint, newer), true))
+    if (r.what == "out.logits") CHECK(r.difference <= 1e-4 * r.scale);
+
+  // Were the scaling not read, the logits would be far off: the comparison above can fail.
+  newer["rope_parameters"] = {{"rope_theta", 10000.0}, {"rope_type", "default"}};
+  for (const Reference& r : compare(std::make_shared<Respelled>(checkpoint, newer), true))
+    if (r.what == "out.logits") CHECK(r.difference > 1e-2 * r.scale);
+}
 
 TEST_CASE("tiny decoders agree with the float64 oracle layer by layer") {
   for (const char* name : {"llama_tiny_llama3rope", "llama_tiny_untied_bias", "qwen2_tiny", "qwen2_tiny_window"}) {

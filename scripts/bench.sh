@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds the benchmarks and runs them: both sides of every ratio in one run. For a quiet machine: other work only adds time.
+#
+#   scripts/bench.sh [forward] [quantizer] [sweep]      all three without names
+#
+#   forward     a forward pass of SmolLM2-135M beside transformers (scripts/reference.sh installs it), and a W4A4KV4 Haar
+#               pass beside the full-precision one
+#   quantizer   fused Haar + quantization + inverse beside a copy, eager ATen and torch.compile; DCT by FFT beside GEMM; WHT
+#   sweep       experiments/quickstart as one sweep beside the same trials run one by one, each from an empty cache
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+wanted=()
+for argument in "$@"; do
+  case "$argument" in
+    -h | --help)
+      sed -n '2,/^source/{/^source/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+    forward | quantizer | sweep) wanted+=("$argument") ;;
+    *) fail "unknown benchmark $argument" "There are forward, quantizer and sweep." ;;
+  esac
+done
+if [ ${#wanted[@]} = 0 ]; then wanted=(forward quantizer sweep); fi
+
+configure -DSTAMP_BUILD_BENCH=ON
+build_targets stamp stamp-worker bench_forward bench_quantizer
+note "revision $(git -C "$root" rev-parse --short HEAD), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
+
+# Seconds of one `stamp run`, with its own empty cache and run folder.
+timed_run() { # timed_run FOLDER OPTIONS...
+  local folder=$1 from to
+  shift
+  from=$(date +%s.%N)
+  STAMP_CACHE=$folder/cache "$build/bin/stamp" run "$root/experiments/quickstart/sweep.yaml" --output "$folder/run" "$@" \
+    >"$folder/table.md" 2>"$folder/log" || fail "a run failed" "$(tail -n 3 "$folder/log")"
+  to=$(date +%s.%N)
+  echo "$to - $from" | awk '{printf "%.1f", $1 - $3}'
+}
+
+bench_sweep() {
+  local work together apart=0 seconds trials=0 method transform
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' RETURN
+  mkdir "$work/together"
+  together=$(timed_run "$work/together")
+  for method in rtn smoothquant quarot; do
+    for transform in identity haar dct; do
+      mkdir "$work/$method-$transform"
+      seconds=$(timed_run "$work/$method-$transform" --only "quantization.method=$method,quantization.sequence.transform=$transform")
+      note "$method, $transform alone: $seconds s"
+      apart=$(awk "BEGIN {printf \"%.1f\", $apart + $seconds}")
+      trials=$((trials + 1))
+    done
+  done
+  awk "BEGIN {printf \"sweep of %d trials: %.1f s together, %.1f s one by one, ratio %.2f\\n\", $trials, $together, $apart, $together / $apart}"
+}
+
+for name in "${wanted[@]}"; do
+  say "$name"
+  case "$name" in
+    forward) "$build/bin/bench_forward" ;;
+    quantizer) "$build/bin/bench_quantizer" ;;
+    sweep) bench_sweep ;;
+  esac
+done
