@@ -2,6 +2,10 @@
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)         # threads inside numeric kernels; shares LibTorch's libgomp
+if(STAMP_WITH_TORCH)
+  # By flag, not by path: a path makes CMake warn that LibTorch's folder hides it (both hold the same libgomp.so.1).
+  set_property(TARGET OpenMP::OpenMP_CXX PROPERTY INTERFACE_LINK_LIBRARIES ${OpenMP_CXX_FLAGS})
+endif()
 find_package(fmt REQUIRED)                           # text formatting
 find_package(spdlog REQUIRED)                        # log files, behind base/log.h only
 find_package(yaml-cpp REQUIRED)                      # experiment files, behind config/ only
