@@ -3,7 +3,7 @@
 # the gguf package, and whatever else lies in scripts/reference/. CI holds the same answers as stored numbers; this repeats
 # them against the libraries themselves. Safe to run again.
 #
-#   scripts/reference.sh [--install-only] [NAME...]     NAME: scripts/reference/NAME.py; all of them unless told
+#   scripts/reference.sh [--install-only] [NAME...]     NAME: scripts/reference/NAME.py; all but quantized.py unless told
 #
 # The libraries go to .venv-reference (2 GB; llama-cpp-python may compile for some minutes). STAMP_REFERENCE_VENV names a
 # virtual environment that has them already.
@@ -11,6 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # Programs that know this list: the modules that a comparison imports, everything else in the folder is a comparison.
 modules=(common strings gguf_model)
+slow=(quantized)  # minutes: only when named
 packages=(torch==2.13.0 numpy scipy PyWavelets "transformers==5.23.*" gguf safetensors sentencepiece)
 llama=llama-cpp-python==0.3.36
 
@@ -49,7 +50,7 @@ build_targets reference_dump model_dump
 if [ ${#names[@]} = 0 ]; then
   for script in "$root"/scripts/reference/*.py; do
     name=$(basename "$script" .py)
-    [[ " ${modules[*]} " == *" $name "* ]] || names+=("$name")
+    [[ " ${modules[*]} ${slow[*]} " == *" $name "* ]] || names+=("$name")
   done
 fi
 

@@ -24,15 +24,21 @@ def smollm2():
 
 
 def wikitext2_test():
-    """The joined test text (rows joined with blank lines), or None."""
+    return wikitext2("wiki.test.raw")
+
+
+def wikitext2(file_name):
+    """The text of `file_name`, rows joined with blank lines, or None."""
     folders = [os.environ.get("STAMP_DATA"), os.path.join(REPOSITORY, ".data"), os.path.join(REPOSITORY, "..", "shared", "data")]
     for folder in filter(None, folders):
-        for name in ("wiki.test.raw", "wikitext-2-raw/wiki.test.raw"):
+        for name in (file_name, f"wikitext-2-raw/{file_name}"):
             path = os.path.join(folder, name)
             if os.path.exists(path):
                 with open(path, encoding="utf-8", newline="") as file:
                     lines = file.read().split("\n")
-                rows = ["" if not line.strip() else line + "\n" for line in lines[:-1]]
+                if not lines[-1]:
+                    lines.pop()  # the file ends with a newline
+                rows = ["" if not line.strip() else line + "\n" for line in lines]
                 return "\n\n".join(rows)
     return None
 
