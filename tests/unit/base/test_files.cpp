@@ -7,64 +7,59 @@
 #include "base/files.h"
 #include "base/sha256.h"
 #include "support/catch.h"
+#include "support/scratch.h"
 
 using namespace stamp;
 
 namespace {
 
-struct TemporaryFolder {
-  fs::path path;
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "stamp-test-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path = name;
-    ::setenv("STAMP_CACHE", (path / "cache").c_str(), 1);
-  }
-  ~TemporaryFolder() { fs::remove_all(path); }
+// With a cache folder of its own.
+struct TemporaryFolder : test::Scratch {
+  TemporaryFolder() { ::setenv("STAMP_CACHE", (path() / "cache").c_str(), 1); }
 };
 
 }  // namespace
 
 TEST_CASE("an atomic write replaces the whole file and leaves nothing beside it", "[files]") {
   const TemporaryFolder folder;
-  const fs::path file = folder.path / "a.json";
+  const fs::path file = folder.path() / "a.json";
   write_file_atomic(file, "one");
   write_file_atomic(file, "two");
   CHECK(read_file(file) == "two");
-  CHECK(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator{}) == 1);
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator{}) == 1);
 }
 
 TEST_CASE("appended lines end with a newline each", "[files]") {
   const TemporaryFolder folder;
-  append_line(folder.path / "l", "a");
-  append_line(folder.path / "l", "b");
-  CHECK(read_file(folder.path / "l") == "a\nb\n");
+  append_line(folder.path() / "l", "a");
+  append_line(folder.path() / "l", "b");
+  CHECK(read_file(folder.path() / "l") == "a\nb\n");
 }
 
 TEST_CASE("a full disk and a wrong folder are store errors, a missing file a data error", "[files]") {
   const TemporaryFolder folder;
   CHECK_THROWS_AS(append_line("/dev/full", "x"), StoreError);
-  CHECK_THROWS_AS(write_file_atomic(folder.path / "none" / "a", "x"), StoreError);
-  append_line(folder.path / "file", "x");
-  CHECK_THROWS_AS(make_folder(folder.path / "file"), StoreError);
-  CHECK_THROWS_AS(read_file(folder.path / "absent"), DataError);
-  CHECK_THROWS_AS(read_file(folder.path), DataError);
-  CHECK_THROWS_AS(read_file(folder.path / "file", 1), DataError);
-  CHECK_THROWS_AS(MappedFile(folder.path), DataError);
+  CHECK_THROWS_AS(write_file_atomic(folder.path() / "none" / "a", "x"), StoreError);
+  append_line(folder.path() / "file", "x");
+  CHECK_THROWS_AS(make_folder(folder.path() / "file"), StoreError);
+  CHECK_THROWS_AS(read_file(folder.path() / "absent"), DataError);
+  CHECK_THROWS_AS(read_file(folder.path()), DataError);
+  CHECK_THROWS_AS(read_file(folder.path() / "file", 1), DataError);
+  CHECK_THROWS_AS(MappedFile(folder.path()), DataError);
 }
 
 TEST_CASE("a lock is exclusive until its owner goes", "[files]") {
   const TemporaryFolder folder;
-  auto first = FileLock::try_acquire(folder.path / ".lock");
+  auto first = FileLock::try_acquire(folder.path() / ".lock");
   REQUIRE(first);
-  CHECK_FALSE(FileLock::try_acquire(folder.path / ".lock"));
+  CHECK_FALSE(FileLock::try_acquire(folder.path() / ".lock"));
   first.reset();
-  CHECK(FileLock::try_acquire(folder.path / ".lock"));
+  CHECK(FileLock::try_acquire(folder.path() / ".lock"));
 }
 
 TEST_CASE("a remembered digest follows the file's content", "[files]") {
   const TemporaryFolder folder;
-  const fs::path file = folder.path / "model";
+  const fs::path file = folder.path() / "model";
   write_file_atomic(file, "abc");
   CHECK(file_digest(file) == sha256_hex("abc"));
   CHECK(file_digest(file) == sha256_hex("abc"));
@@ -76,12 +71,12 @@ TEST_CASE("a remembered digest follows the file's content", "[files]") {
 
 TEST_CASE("a mapped file shows the bytes, also of an empty file", "[files]") {
   const TemporaryFolder folder;
-  write_file_atomic(folder.path / "m", "xyz");
-  const MappedFile mapped(folder.path / "m");
+  write_file_atomic(folder.path() / "m", "xyz");
+  const MappedFile mapped(folder.path() / "m");
   REQUIRE(mapped.size() == 3);
   CHECK(static_cast<char>(mapped.data()[2]) == 'z');
   mapped.drop(mapped.data(), 3);
   CHECK(static_cast<char>(mapped.data()[0]) == 'x');
-  write_file_atomic(folder.path / "e", "");
-  CHECK(MappedFile(folder.path / "e").size() == 0);
+  write_file_atomic(folder.path() / "e", "");
+  CHECK(MappedFile(folder.path() / "e").size() == 0);
 }

@@ -1,12 +1,12 @@
 // A small catalog of made-up and familiar plugins, temporary files, and the faults of a text.
 #pragma once
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "config/experiment.h"
+#include "support/scratch.h"
 
 namespace stamp::testing {
 
@@ -73,31 +73,14 @@ inline const Schema& schema() {
   return s;
 }
 
-// A folder of its own for a test, gone afterwards.
-class Folder {
+// A fresh folder that says where it wrote.
+class Folder : public test::Scratch {
  public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "stamp_config_XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
   std::filesystem::path write(const std::string& name, const std::string& text) const {
-    const std::filesystem::path file = path_ / name;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary) << text;
+    const std::filesystem::path file = path() / name;
+    test::spill(file, text);
     return file;
   }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 inline Experiment read(const std::string& text, const std::vector<std::string>& overrides = {}) {
