@@ -140,11 +140,22 @@ inline float softmax_step(float* scores, std::int64_t vectors, std::int64_t visi
   return factor;
 }
 
+// `scores` are in log2 units, `cap` is not.
+inline void cap_scores(float* scores, std::int64_t vectors, float cap) {
+  const V limit = simd::splat(cap * simd::log2_e), inverse = simd::splat(1.0f / (cap * simd::log2_e));
+  for (std::int64_t j = 0; j < vectors; ++j) {
+    float* at = scores + j * simd::width;
+    simd::store(at, simd::tanh(simd::load(at) * inverse) * limit);
+  }
+}
+
 class QueryBlock {
  public:
-  QueryBlock(const Packed& packed, const AttentionShape& shape)
+  // `past`: the position of query row 0.
+  QueryBlock(const Packed& packed, const AttentionShape& shape, std::int64_t past)
       : packed_(packed),
         shape_(shape),
+        past_(past),
         q_(aligned_floats(query_capacity(shape) * shape.head_dim)),
         out_(aligned_floats(query_capacity(shape) * packed.value_columns)),
         states_(static_cast<std::size_t>(query_capacity(shape) / tile_rows)) {}
@@ -156,8 +167,8 @@ class QueryBlock {
   // Queries [first, last) of all heads that read KV head `head`.
   void run(ConstMatrixView q, std::int64_t head, std::int64_t first, std::int64_t last, MatrixView out) {
     const std::int64_t rows = load(q, head, first, last);
-    const std::int64_t lowest = shape_.window > 0 ? std::max<std::int64_t>(0, first - shape_.window + 1) : 0;
-    for (std::int64_t block = lowest / key_block; block * key_block < last; ++block)
+    const std::int64_t lowest = shape_.window > 0 ? std::max<std::int64_t>(0, past_ + first - shape_.window + 1) : 0;
+    for (std::int64_t block = lowest / key_block; block * key_block < past_ + last; ++block)
       for (std::int64_t tile = 0; tile < rows / tile_rows; ++tile) meet(head, block, tile);
     save(head, first, last, out);
   }
@@ -167,7 +178,7 @@ class QueryBlock {
     return round_up(positions(shape) * (shape.heads / shape.kv_heads), tile_rows);
   }
 
-  // Row i of the block is position first + i / group, query head i % group of the KV head. Scores come out in log2
+  // Row i of the block is query row first + i / group, query head i % group of the KV head. Scores come out in log2
   // units.
   std::int64_t load(ConstMatrixView q, std::int64_t head, std::int64_t first, std::int64_t last) {
     const std::int64_t group = shape_.heads / shape_.kv_heads, depth = shape_.head_dim;
@@ -182,7 +193,7 @@ class QueryBlock {
       TileState& state = states_[static_cast<std::size_t>(i / tile_rows)];
       state.largest[i % tile_rows] = minus_infinity;
       state.total[i % tile_rows] = 0;
-      state.position[i % tile_rows] = first + j / group;
+      state.position[i % tile_rows] = past_ + first + j / group;
     }
     return rows;
   }
@@ -198,6 +209,8 @@ class QueryBlock {
     const std::int64_t vectors = round_up(keys, simd::width) / simd::width;
     multiply(vectors, q_.get() + tile * tile_rows * shape_.head_dim, shape_.head_dim, packed_.key(head, block),
              key_block, shape_.head_dim, scores, key_block, nullptr);
+    if (shape_.softcap > 0)
+      for (std::int64_t r = 0; r < tile_rows; ++r) cap_scores(scores + r * key_block, vectors, shape_.softcap);
     const bool whole = start + key_block - 1 <= oldest && (window == 0 || start > newest - window);
     float factors[tile_rows];
     for (std::int64_t r = 0; r < tile_rows; ++r) {
@@ -223,22 +236,94 @@ class QueryBlock {
 
   const Packed& packed_;
   const AttentionShape& shape_;
+  std::int64_t past_;
   Buffer q_, out_;
   std::vector<TileState> states_;
 };
+
+// One query row of one head, straight from the rows of k and v: for a row or two, copying the keys into blocks would
+// cost more than meeting them.
+class SingleQuery {
+ public:
+  SingleQuery(ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape)
+      : k_(k),
+        v_(v),
+        shape_(shape),
+        padded_(round_up(shape.head_dim, simd::width)),
+        q_(aligned_floats(padded_)),
+        sum_(aligned_floats(padded_)),
+        scores_(aligned_floats(round_up(k.rows, simd::width))) {}
+
+  void run(const float* q, std::int64_t head, std::int64_t position, float* out) {
+    const std::int64_t column = head / (shape_.heads / shape_.kv_heads) * shape_.head_dim;
+    const std::int64_t first = shape_.window > 0 ? std::max<std::int64_t>(0, position - shape_.window + 1) : 0;
+    const std::int64_t keys = position + 1 - first, depth = shape_.head_dim;
+    const float scale = shape_.scale * simd::log2_e;
+    for (std::int64_t d = 0; d < padded_; ++d) q_[d] = d < depth ? q[d] * scale : 0.0f;
+    for (std::int64_t i = 0; i < keys; ++i) scores_[i] = dot(k_.row(first + i) + column);
+    const std::int64_t vectors = round_up(keys, simd::width) / simd::width;
+    std::fill(scores_.get() + keys, scores_.get() + vectors * simd::width, 0.0f);
+    if (shape_.softcap > 0) cap_scores(scores_.get(), vectors, shape_.softcap);
+    float largest = minus_infinity, total = 0;
+    softmax_step<true>(scores_.get(), vectors, 0, keys, largest, total);
+    std::fill_n(sum_.get(), padded_, 0.0f);
+    for (std::int64_t i = 0; i < keys; ++i) add(v_.row(first + i) + column, scores_[i]);
+    const float inverse = 1.0f / total;
+    for (std::int64_t d = 0; d < depth; ++d) out[d] = sum_[d] * inverse;
+  }
+
+ private:
+  float dot(const float* key) const {
+    V sum{};
+    std::int64_t d = 0;
+    for (; d + simd::width <= shape_.head_dim; d += simd::width) sum += simd::load(q_.get() + d) * simd::load(key + d);
+    if (d < shape_.head_dim) sum += simd::load(q_.get() + d) * simd::load_part(key + d, shape_.head_dim - d, 0);
+    return simd::sum(sum);
+  }
+  void add(const float* value, float weight) {
+    const V w = simd::splat(weight);
+    std::int64_t d = 0;
+    for (; d + simd::width <= shape_.head_dim; d += simd::width)
+      simd::store(sum_.get() + d, simd::load(sum_.get() + d) + w * simd::load(value + d));
+    if (d < shape_.head_dim)
+      simd::store(sum_.get() + d, simd::load(sum_.get() + d) + w * simd::load_part(value + d, shape_.head_dim - d, 0));
+  }
+
+  ConstMatrixView k_, v_;
+  const AttentionShape& shape_;
+  std::int64_t padded_;
+  Buffer q_, sum_, scores_;
+};
+
+constexpr std::int64_t few_rows = 2;
+
+void attend_few(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape, MatrixView out) {
+  const std::int64_t past = k.rows - q.rows;
+#pragma omp parallel
+  {
+    SingleQuery query(k, v, shape);
+#pragma omp for schedule(static)
+    for (std::int64_t task = 0; task < q.rows * shape.heads; ++task) {
+      const std::int64_t row = task / shape.heads, head = task % shape.heads, column = head * shape.head_dim;
+      query.run(q.row(row) + column, head, past + row, out.row(row) + column);
+    }
+  }
+}
 
 }  // namespace
 
 void causal_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape,
                       MatrixView out) {
-  assert(shape.heads % shape.kv_heads == 0 && q.rows == k.rows && k.rows == v.rows);
+  assert(shape.heads % shape.kv_heads == 0 && q.rows <= k.rows && k.rows == v.rows);
   if (q.rows == 0) return;
+  if (q.rows <= few_rows) return attend_few(q, k, v, shape, out);
   const Packed packed = pack(k, v, shape);
+  const std::int64_t past = k.rows - q.rows;
   const std::int64_t step = QueryBlock::positions(shape);
   const std::int64_t blocks = (q.rows + step - 1) / step;
 #pragma omp parallel
   {
-    QueryBlock block(packed, shape);
+    QueryBlock block(packed, shape, past);
     // Late queries see more keys: the long tasks go first.
 #pragma omp for schedule(dynamic, 1)
     for (std::int64_t task = 0; task < blocks * shape.kv_heads; ++task) {

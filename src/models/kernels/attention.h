@@ -13,9 +13,11 @@ struct AttentionShape {
   std::int64_t head_dim = 1;  // hd
   std::int64_t window = 0;    // keys a query sees, itself included; 0 = all before it
   float scale = 1;            // of the scores, hd^-0.5 for Llama
+  float softcap = 0;  // scores become softcap * tanh(score / softcap) before the mask (Gemma 2); 0 = as they are
 };
 
-// q: s x (nh * hd); k, v: s x (nkv * hd); out: s x (nh * hd), may be q itself. Rows are positions 0..s-1.
+// q: s x (nh * hd); k, v: (p + s) x (nkv * hd); out: s x (nh * hd), may be q itself. Keys are positions 0..p+s-1, query
+// row i is position p + i: p = 0 for a whole sequence, p > 0 for rows that continue one (decoding, shared prefixes).
 // Threaded over KV heads and blocks of queries; the result does not depend on the number of threads.
 void causal_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape,
                       MatrixView out);

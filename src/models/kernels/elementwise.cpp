@@ -57,6 +57,30 @@ inline V silu(V x) {
   return x / (simd::splat(1.0f) + simd::exp(negated > limit ? limit : negated));
 }
 
+// 0.5 (1 + tanh(u)) = 1 / (1 + e^-2u): without the cancellation for negative x.
+inline V gelu_tanh(V x) {
+  constexpr float twice_sqrt_2_over_pi = 1.59576912160573071176f;
+  const V u = x * simd::splat(twice_sqrt_2_over_pi) * (x * x * simd::splat(0.044715f) + simd::splat(1.0f));
+  const V limit = simd::splat(87.0f);
+  const V negated = -u;
+  return x / (simd::splat(1.0f) + simd::exp(negated > limit ? limit : negated));
+}
+
+// Calls op(vector of gate, vector of up) for every row and stores what it gives into gate.
+template <class Op>
+void combine(MatrixView gate, ConstMatrixView up, Op&& op) {
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < gate.rows; ++i) {
+    float* g = gate.row(i);
+    const float* u = up.row(i);
+    over_row(
+        gate.cols, [&](std::int64_t j) { simd::store(g + j, op(simd::load(g + j), simd::load(u + j))); },
+        [&](std::int64_t j, std::int64_t count) {
+          simd::store_part(g + j, count, op(simd::load_part(g + j, count, 0), simd::load_part(u + j, count, 0)));
+        });
+  }
+}
+
 }  // namespace
 
 void rms_norm(ConstMatrixView x, const float* weight, float eps, MatrixView out) {
@@ -96,15 +120,15 @@ RopeTable rope_table(std::int64_t positions, const std::vector<float>& frequenci
   return table;
 }
 
-void apply_rope(MatrixView x, const RopeTable& table) {
+void apply_rope(MatrixView x, const RopeTable& table, std::int64_t first) {
   const std::int64_t half = table.half, heads = x.cols / (2 * half);
-  assert(x.cols == heads * 2 * half && x.rows * half <= static_cast<std::int64_t>(table.cosines.size()));
+  assert(x.cols == heads * 2 * half && (first + x.rows) * half <= static_cast<std::int64_t>(table.cosines.size()));
 #pragma omp parallel for schedule(static)
-  for (std::int64_t p = 0; p < x.rows; ++p) {
-    const float* cosines = table.cosines.data() + p * half;
-    const float* sines = table.sines.data() + p * half;
+  for (std::int64_t r = 0; r < x.rows; ++r) {
+    const float* cosines = table.cosines.data() + (first + r) * half;
+    const float* sines = table.sines.data() + (first + r) * half;
     for (std::int64_t h = 0; h < heads; ++h) {
-      float* low = x.row(p) + h * 2 * half;
+      float* low = x.row(r) + h * 2 * half;
       float* high = low + half;
       for (std::int64_t i = 0; i < half; ++i) {
         const float a = low[i], b = high[i];
@@ -116,16 +140,21 @@ void apply_rope(MatrixView x, const RopeTable& table) {
 }
 
 void silu_multiply(MatrixView gate, ConstMatrixView up) {
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < gate.rows; ++i) {
-    float* g = gate.row(i);
-    const float* u = up.row(i);
-    over_row(
-        gate.cols, [&](std::int64_t j) { simd::store(g + j, silu(simd::load(g + j)) * simd::load(u + j)); },
-        [&](std::int64_t j, std::int64_t count) {
-          simd::store_part(g + j, count, silu(simd::load_part(g + j, count, 0)) * simd::load_part(u + j, count, 0));
-        });
-  }
+  combine(gate, up, [](V g, V u) { return silu(g) * u; });
+}
+
+void gelu_tanh_multiply(MatrixView gate, ConstMatrixView up) {
+  combine(gate, up, [](V g, V u) { return gelu_tanh(g) * u; });
+}
+
+void soft_cap(MatrixView x, float cap) {
+  const V limit = simd::splat(cap), inverse = simd::splat(1.0f / cap);
+  combine(x, x, [&](V v, V) { return simd::tanh(v * inverse) * limit; });
+}
+
+void scale_by(MatrixView x, float factor) {
+  const V f = simd::splat(factor);
+  combine(x, x, [&](V v, V) { return v * f; });
 }
 
 }  // namespace stamp

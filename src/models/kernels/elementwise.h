@@ -19,10 +19,16 @@ struct RopeTable {
   std::vector<float> cosines, sines;
 };
 RopeTable rope_table(std::int64_t positions, const std::vector<float>& frequencies);
-// Rotates pairs (i, i + hd / 2) of every head in place; row p is position p. x: s x (n * hd), hd = 2 * table.half.
-void apply_rope(MatrixView x, const RopeTable& table);
+// Rotates pairs (i, i + hd / 2) of every head in place; row r is position first + r, which the table has to cover.
+// x: s x (n * hd), hd = 2 * table.half.
+void apply_rope(MatrixView x, const RopeTable& table, std::int64_t first = 0);
 
 // gate = silu(gate) * up.
 void silu_multiply(MatrixView gate, ConstMatrixView up);
+// gate = gelu(gate) * up with the tanh approximation: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+void gelu_tanh_multiply(MatrixView gate, ConstMatrixView up);
+// x = cap * tanh(x / cap), cap > 0. Specification models 3.4.
+void soft_cap(MatrixView x, float cap);
+void scale_by(MatrixView x, float factor);  // x = x * factor
 
 }  // namespace stamp

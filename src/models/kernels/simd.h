@@ -88,4 +88,21 @@ inline V exp(V x) {
   return exp2(x * splat(log2_e));
 }
 
+// Relative error below 4e-7 (tests/unit/models). NaN stays NaN.
+inline V tanh(V x) {
+  // Near zero 1 - 2 / (e^2x + 1) cancels; tanh(x) / x = 1 + z p(z), z = x^2, is minimax on |x| <= 0.64: 6e-9 exactly.
+  const V z = x * x;
+  V p = splat(-0x1.6e69b0p-8f);
+  p = p * z + splat(0x1.50820ep-6f);
+  p = p * z + splat(-0x1.b7fd50p-5f);
+  p = p * z + splat(0x1.110552p-3f);
+  p = p * z + splat(-0x1.55552ap-2f);
+  const V near = x + x * (z * p);
+  // Beyond 20 it is 1 to the last bit, and e^2x would leave exp2's range.
+  const V size = x < V{} ? -x : x;
+  const V far =
+      splat(1.0f) - splat(2.0f) / (exp(splat(2.0f) * (size > splat(20.0f) ? splat(20.0f) : size)) + splat(1.0f));
+  return size > splat(0.625f) ? (x < V{} ? -far : far) : near;
+}
+
 }  // namespace stamp::simd

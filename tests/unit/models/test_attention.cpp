@@ -15,29 +15,31 @@ using namespace stamp;
 namespace {
 
 struct Sample {
-  std::int64_t rows, q_cols, kv_cols;
-  std::vector<float> q, k, v;
-  Sample(std::int64_t s, const AttentionShape& shape, float spread)
-      : rows(s), q_cols(shape.heads * shape.head_dim), kv_cols(shape.kv_heads * shape.head_dim) {
+  std::int64_t rows, past, q_cols, kv_cols;
+  std::vector<float> q, k, v;  // the queries are the last `rows` of past + rows positions
+  Sample(std::int64_t s, const AttentionShape& shape, float spread, std::int64_t before = 0)
+      : rows(s), past(before), q_cols(shape.heads * shape.head_dim), kv_cols(shape.kv_heads * shape.head_dim) {
     std::mt19937 generator(static_cast<unsigned>(s * 31 + shape.heads));
     std::normal_distribution<float> normal(0, spread);
-    for (auto [to, n] : {std::pair{&q, s * q_cols}, {&k, s * kv_cols}, {&v, s * kv_cols}}) {
+    const std::int64_t keys = past + s;
+    for (auto [to, n] : {std::pair{&q, s * q_cols}, {&k, keys * kv_cols}, {&v, keys * kv_cols}}) {
       to->resize(static_cast<std::size_t>(n));
       for (float& x : *to) x = normal(generator);
     }
   }
   std::vector<float> fast(const AttentionShape& shape) const {
     std::vector<float> out(q.size(), std::numeric_limits<float>::quiet_NaN());
-    causal_attention({q.data(), rows, q_cols, q_cols}, {k.data(), rows, kv_cols, kv_cols},
-                     {v.data(), rows, kv_cols, kv_cols}, shape, {out.data(), rows, q_cols, q_cols});
+    causal_attention({q.data(), rows, q_cols, q_cols}, {k.data(), past + rows, kv_cols, kv_cols},
+                     {v.data(), past + rows, kv_cols, kv_cols}, shape, {out.data(), rows, q_cols, q_cols});
     return out;
   }
 };
 
-// Row `position` of head `head`: hd values. Also the largest |score|, which bounds how far float32 may be off.
-std::vector<double> twin(const Sample& s, const AttentionShape& shape, std::int64_t position, std::int64_t head,
+// Query row `row` of head `head`: hd values. Also the largest |score| before the cap, which bounds how far float32 may
+// be off.
+std::vector<double> twin(const Sample& s, const AttentionShape& shape, std::int64_t row, std::int64_t head,
                          double& score) {
-  const std::int64_t hd = shape.head_dim, kv = head / (shape.heads / shape.kv_heads);
+  const std::int64_t hd = shape.head_dim, kv = head / (shape.heads / shape.kv_heads), position = s.past + row;
   const std::int64_t first = shape.window > 0 ? std::max<std::int64_t>(0, position - shape.window + 1) : 0;
   const auto at = [](const std::vector<float>& x, std::int64_t i) {
     return static_cast<double>(x[static_cast<std::size_t>(i)]);
@@ -46,9 +48,11 @@ std::vector<double> twin(const Sample& s, const AttentionShape& shape, std::int6
   for (std::int64_t key = first; key <= position; ++key) {
     double dot = 0;
     for (std::int64_t d = 0; d < hd; ++d)
-      dot += at(s.q, position * s.q_cols + head * hd + d) * at(s.k, key * s.kv_cols + kv * hd + d);
-    weights.push_back(dot * static_cast<double>(shape.scale));
-    score = std::max(score, std::abs(weights.back()));
+      dot += at(s.q, row * s.q_cols + head * hd + d) * at(s.k, key * s.kv_cols + kv * hd + d);
+    dot *= static_cast<double>(shape.scale);
+    score = std::max(score, std::abs(dot));
+    const auto cap = static_cast<double>(shape.softcap);
+    weights.push_back(cap > 0 ? cap * std::tanh(dot / cap) : dot);
   }
   const double top = *std::max_element(weights.begin(), weights.end());
   double total = 0;
@@ -61,8 +65,8 @@ std::vector<double> twin(const Sample& s, const AttentionShape& shape, std::int6
   return out;
 }
 
-void compare(std::int64_t rows, const AttentionShape& shape, std::int64_t stride) {
-  const Sample sample(rows, shape, 1.5f);
+void compare(std::int64_t rows, const AttentionShape& shape, std::int64_t stride, std::int64_t past = 0) {
+  const Sample sample(rows, shape, 1.5f, past);
   const std::vector<float> fast = sample.fast(shape);
   double worst = 0, score = 0, value = 0;
   for (const float x : sample.v) value = std::max(value, std::abs(static_cast<double>(x)));
@@ -77,14 +81,14 @@ void compare(std::int64_t rows, const AttentionShape& shape, std::int64_t stride
       }
     }
   INFO("rows " << rows << " heads " << shape.heads << "/" << shape.kv_heads << " hd " << shape.head_dim << " window "
-               << shape.window << ": " << worst);
+               << shape.window << " cap " << shape.softcap << " past " << past << ": " << worst);
   // A score of size S carries rounding of about S * 2^-24 * sqrt(hd) (its hd products), which changes its weight by
   // that fraction; the output then moves by at most that fraction of the largest value, twice (weight and total).
   CHECK(worst <= 2 * (score + 1) * std::ldexp(1.0, -24) * std::sqrt(static_cast<double>(shape.head_dim)) * value);
 }
 
 AttentionShape shape_of(std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t window) {
-  return {heads, kv_heads, head_dim, window, 1 / std::sqrt(static_cast<float>(head_dim))};
+  return {heads, kv_heads, head_dim, window, 1 / std::sqrt(static_cast<float>(head_dim)), 0};
 }
 
 }  // namespace
@@ -100,6 +104,26 @@ TEST_CASE("sliding windows cut at the right key") {
   for (const std::int64_t window : {1, 2, 5, 64, 65, 100, 1000})
     for (const std::int64_t rows : {1, 12, 64, 200}) compare(rows, shape_of(6, 2, 16, window), 1);
   compare(700, shape_of(3, 1, 64, 70), 3);
+}
+
+TEST_CASE("rows that continue a sequence see what came before") {
+  for (const std::int64_t rows : {1, 2, 3, 20, 65})
+    for (const std::int64_t past : {1, 5, 63, 64, 200})
+      for (const std::int64_t window : {0, 1, 30, 64, 150})
+        for (const std::int64_t head_dim : {16, 20}) compare(rows, shape_of(6, 2, head_dim, window), 1, past);
+  compare(1, shape_of(9, 3, 64, 0), 1, 1000);
+  compare(1, shape_of(4, 1, 256, 512), 1, 1000);
+}
+
+TEST_CASE("soft-capped scores, whole sequences and continuations") {
+  for (const float cap : {0.5f, 5.0f, 50.0f})
+    for (const std::int64_t rows : {1, 2, 11, 130})
+      for (const std::int64_t past : {0, 70})
+        for (const std::int64_t window : {0, 4}) {
+          AttentionShape shape = shape_of(6, 2, 12, window);
+          shape.softcap = cap;
+          compare(rows, shape, 1, past);
+        }
 }
 
 TEST_CASE("the shape of SmolLM2 at 2048 tokens") {

@@ -47,6 +47,24 @@ TEST_CASE("exp2 stays within 2e-7 over its whole range") {
   CHECK(std::isnan(simd::exp2(simd::splat(std::numeric_limits<float>::quiet_NaN()))[0]));
 }
 
+TEST_CASE("tanh stays within 4e-7 over its whole range") {
+  double worst = 0;
+  for (double x = -12; x < 12; x += 0.000173) {
+    const auto argument = static_cast<float>(x);
+    const double y = static_cast<double>(simd::tanh(simd::splat(argument))[3]);
+    worst = std::max(worst, std::abs(y / std::tanh(static_cast<double>(argument)) - 1));
+  }
+  INFO(worst);
+  CHECK(worst <= 4e-7);
+  CHECK(simd::tanh(simd::splat(0))[0] == 0.0f);
+  CHECK(simd::tanh(simd::splat(1e-30f))[0] == 1e-30f);
+  for (const float far : {20.0f, 1e10f, std::numeric_limits<float>::infinity()}) {
+    CHECK(simd::tanh(simd::splat(far))[0] == 1.0f);
+    CHECK(simd::tanh(simd::splat(-far))[0] == -1.0f);
+  }
+  CHECK(std::isnan(simd::tanh(simd::splat(std::numeric_limits<float>::quiet_NaN()))[0]));
+}
+
 TEST_CASE("sums, maxima and partial loads of vectors") {
   float values[16];
   for (int i = 0; i < 16; ++i) values[i] = static_cast<float>(i == 11 ? 50 : i);
@@ -95,6 +113,57 @@ TEST_CASE("rotary embedding turns pairs half a head apart") {
         CHECK(std::abs(x.at(p, h * 6 + i) - (a * std::cos(angle) - b * std::sin(angle))) <= tolerance);
         CHECK(std::abs(x.at(p, h * 6 + 3 + i) - (b * std::cos(angle) + a * std::sin(angle))) <= tolerance);
       }
+}
+
+TEST_CASE("rows may begin at any position of the rotary table") {
+  const RopeTable table = rope_table(40, {1.0f, 0.3f});
+  Matrix whole(40, 8, 10), before = whole;
+  apply_rope(whole.view(), table);
+  for (const std::int64_t first : {0, 7, 39}) {
+    Matrix part = before;
+    const std::int64_t count = std::min<std::int64_t>(5, 40 - first);
+    apply_rope({part.values.data() + first * 8, count, 8, 8}, table, first);
+    for (std::int64_t i = 0; i < count * 8; ++i) {
+      const auto at = static_cast<std::size_t>(first * 8 + i);
+      CHECK(part.values[at] == whole.values[at]);
+    }
+  }
+}
+
+TEST_CASE("GELU's tanh approximation times the other half, far out too") {
+  for (const std::int64_t cols : {1, 17, 80}) {
+    Matrix gate(5, cols, 13, 3), up(5, cols, 14);
+    gate.values[0] = -300;
+    if (cols > 1) gate.values[1] = 300;
+    const Matrix before = gate;
+    gelu_tanh_multiply(gate.view(), up.view());
+    for (std::int64_t i = 0; i < 5; ++i)
+      for (std::int64_t j = 0; j < cols; ++j) {
+        const double g = before.at(i, j), u = std::sqrt(2 / std::acos(-1.0)) * (g + 0.044715 * g * g * g);
+        // 0.5 (1 + tanh u) written so that doubles do not cancel either.
+        const double expected = g / (1 + std::exp(-2 * u)) * up.at(i, j);
+        // The argument 2 u log2(e) carries a handful of roundings, each moving its exponential by |2 u| eps.
+        CHECK(std::abs(gate.at(i, j) - expected) <= (10 + 8 * std::abs(u)) * eps * std::abs(expected) + 1e-34);
+      }
+  }
+}
+
+TEST_CASE("soft-capping bends large values and leaves small ones") {
+  for (const float cap : {5.0f, 30.0f}) {
+    Matrix x(3, 37, 15, 20), before = x;
+    x.values[0] = before.values[0] = 1e-5f;
+    x.values[1] = before.values[1] = 1e6f;
+    soft_cap(x.view(), cap);
+    for (std::int64_t i = 0; i < 3; ++i)
+      for (std::int64_t j = 0; j < 37; ++j) {
+        const double expected = static_cast<double>(cap) * std::tanh(before.at(i, j) / static_cast<double>(cap));
+        CHECK(std::abs(x.at(i, j) - expected) <= 8e-7 * std::abs(expected));
+      }
+    CHECK(x.values[1] == cap);
+  }
+  Matrix y(2, 19, 16), scaled = y;
+  scale_by(scaled.view(), 25.25f);
+  for (std::size_t i = 0; i < y.values.size(); ++i) CHECK(scaled.values[i] == y.values[i] * 25.25f);
 }
 
 TEST_CASE("SiLU times the other half, far out too") {
