@@ -55,6 +55,11 @@ TEST_CASE("asymmetric grid by hand") {
   Grid clipped = asymmetric(2);
   clipped.clip = 0.5;
   CHECK(quantized({-2, 4, 1}, clipped) == std::vector<float>{-1, 2, 1});
+  // Each end by its own factor: [-1, 2] again.
+  clipped.clip = 1;
+  clipped.clip_low = 0.25;
+  clipped.clip_high = 0.5;
+  CHECK(quantized({-4, 4, 1}, clipped) == std::vector<float>{-1, 2, 1});
 }
 
 TEST_CASE("symmetric grid by hand") {
@@ -91,13 +96,14 @@ TEST_CASE("the vector loops give exactly the values of the obvious loop") {
     for (const std::int64_t group : {0, 5, 16, 64})
       for (const double bits : {1.0, 2.0, 3.0, 3.7, 4.0, 6.0, 8.0, 12.0, 16.0})
         for (const bool sym : {false, true})
-          for (const double clip : {1.0, 0.9}) {
+          for (const double clip : {1.0, 0.9, 0.7}) {
             INFO(cols << " columns, group " << group << ", " << bits << " bits, symmetric " << sym << ", clip "
                       << clip);
             Grid grid;
             grid.bits = bits;
             grid.symmetric = sym;
             grid.clip = clip;
+            if (clip == 0.7) grid.clip_low = 0.8;
             grid.group = group;
             const Matrix x = test::gaussian(4, cols, static_cast<std::uint64_t>(cols), 3);
             Matrix out(4, cols, 1), in_place = x;

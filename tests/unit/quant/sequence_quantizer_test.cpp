@@ -152,6 +152,43 @@ TEST_CASE("fused quantization agrees with the dense twin: groups, grids, picks")
   }
 }
 
+TEST_CASE("fused quantization agrees with the dense twin: learned ends of the range") {
+  for (const std::string name : {"identity", "haar", "dct", "klt"})
+    for (const std::int64_t group : {0, 64, 100})
+      for (const bool symmetric : {false, true}) {
+        ActivationGrid grid;
+        grid.symmetric = symmetric;
+        grid.group = group;
+        grid.learned_low = 0.75;
+        grid.learned_high = 0.9;
+        grid.learned_bits = 4;
+        const auto l = make(name, 64);
+        check_case(*l, 192, two_level(64, 6), grid, 0);
+        check_case(*l, 192, largest(64, 6), grid, 0);
+      }
+}
+
+TEST_CASE("learned ends of the range are those of low-bit rows only, and one is no change") {
+  const auto l = make("haar", 64);
+  QuantizerWorkspace workspace;
+  const Matrix x = test::gaussian(64, 96, 5, 0);
+  const auto run = [&](const RowBits& bits, const ActivationGrid& grid) {
+    Matrix out(64, 96, 0);
+    quantize_sequence(x.view(), *l, bits, grid, out.view(), nullptr, workspace);
+    return out;
+  };
+  ActivationGrid plain, learned;
+  learned.learned_low = 0.5;
+  learned.learned_high = 0.6;
+  learned.learned_bits = 4;
+  const Matrix four = run(two_level(64, 0), plain), eight = run(two_level(64, 64), plain);
+  CHECK(test::difference(run(two_level(64, 0), learned), four) > 0.1);
+  CHECK(test::difference(run(two_level(64, 64), learned), eight) == 0);
+  ActivationGrid one = plain;
+  one.learned_bits = 4;
+  CHECK(test::difference(run(two_level(64, 10), one), run(two_level(64, 10), plain)) == 0);
+}
+
 TEST_CASE("fused quantization agrees with the dense twin: depths, long blocks, bits") {
   for (const int levels : {0, 1, 2, 4, 6, 8, 9})
     check_case(*make("haar", 300, 1, levels), 40, two_level(300, 10), {}, 0);

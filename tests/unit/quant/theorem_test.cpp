@@ -118,6 +118,12 @@ TEST_CASE("the code knows where the theorem applies") {
   CHECK(theorem_conditions(grid) == "symmetric grid, clip 0.9 < 1");
   grid.symmetric = false;
   CHECK(theorem_conditions(grid) == "clip 0.9 < 1");
+  grid.clip = 1;
+  grid.learned_low = 0.98;
+  grid.learned_high = 0.95;
+  CHECK(theorem_conditions(grid).empty());  // no row has so few bits
+  grid.learned_bits = 4;
+  CHECK(theorem_conditions(grid) == "learned clip 0.98, 0.95 < 1");
 }
 
 TEST_CASE("how loose it is: Gaussian tokens") {
