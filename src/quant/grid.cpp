@@ -27,18 +27,17 @@ void fake_quantize_group(std::span<const float> x, const Grid& grid, std::span<f
     low = std::min(low, v);
     high = std::max(high, v);
   }
-  const float clip = static_cast<float>(grid.clip);
+  low *= static_cast<float>(grid.clip * grid.clip_low);
+  high *= static_cast<float>(grid.clip * grid.clip_high);
   const std::int64_t steps = steps_of(grid.bits);
   float delta = 0, level_low = 0, level_high = 0;
   if (grid.symmetric) {
     const std::int64_t half = steps / 2;  // 2^{b-1} - 1
-    const float limit = clip * std::max(-low, high);
+    const float limit = std::max(-low, high);
     if (half > 0) delta = limit / static_cast<float>(half);
     level_low = static_cast<float>(half - steps);
     level_high = static_cast<float>(half);
   } else {
-    low *= clip;
-    high *= clip;
     if (steps > 0) delta = (high - low) / static_cast<float>(steps);
     const float zero = delta > 0 ? std::nearbyint(-low / delta) : 0;
     level_low = -zero;
@@ -57,7 +56,10 @@ void fake_quantize_rows(ConstMatrixView x, const Grid& grid, MatrixView out) {
       const std::int64_t n = std::min(group, x.cols - c);
       const float* from = x.row(i) + c;
       const kernels::Range range = steps < 0 ? kernels::Range{} : kernels::measure(from, n);
-      kernels::apply(from, n, kernels::make_scale(range, steps, grid.symmetric, grid.clip), out.row(i) + c);
+      kernels::apply(
+          from, n,
+          kernels::make_scale(range, steps, grid.symmetric, grid.clip * grid.clip_low, grid.clip * grid.clip_high),
+          out.row(i) + c);
     }
 }
 

@@ -13,6 +13,8 @@ struct Grid {
   double bits = 4;
   bool symmetric = false;  // false: min-max with an integer zero point and zero forced into the range
   double clip = 1.0;       // (0, 1]; multiplies the range
+  double clip_low = 1.0;   // further factors, of the lower and the upper end alone
+  double clip_high = 1.0;
   std::int64_t group = 0;  // consecutive values sharing a scale; 0 = the whole row; the last group may be short
 };
 std::int64_t steps_of(double bits);  // N = levels - 1 of the asymmetric grid, 0 for less than one bit

@@ -63,8 +63,8 @@ struct Scale {
   bool divide = false;      // too small or large for reciprocals and float squares: divide, sum in double
 };
 
-// `steps`: N = levels - 1; negative = leave untouched.
-inline Scale make_scale(const Range& range, std::int64_t steps, bool symmetric, double clip) {
+// `steps`: N = levels - 1; negative = leave untouched. clip_low and clip_high multiply the ends of the range.
+inline Scale make_scale(const Range& range, std::int64_t steps, bool symmetric, double clip_low, double clip_high) {
   Scale s;
   if (steps < 0) {
     s.kind = Scale::Kind::untouched;
@@ -74,15 +74,15 @@ inline Scale make_scale(const Range& range, std::int64_t steps, bool symmetric, 
     s.kind = Scale::Kind::not_a_number;
     return s;
   }
-  const float c = static_cast<float>(clip), n = static_cast<float>(steps);
+  const float low = range.low * static_cast<float>(clip_low), high = range.high * static_cast<float>(clip_high);
+  const float n = static_cast<float>(steps);
   if (symmetric) {
-    const float limit = c * std::max(-range.low, range.high), half = static_cast<float>(steps / 2);
+    const float limit = std::max(-low, high), half = static_cast<float>(steps / 2);
     s.delta = limit / half;
     s.low = half - n;
     s.high = half;
     if (half == 0 || limit == 0) s.delta = 0;
   } else {
-    const float low = range.low * c, high = range.high * c;
     s.delta = steps == 0 ? 0 : (high - low) / n;
     const float zero = s.delta > 0 ? std::nearbyint(-low / s.delta) : 0;
     s.low = -zero;
@@ -92,6 +92,10 @@ inline Scale make_scale(const Range& range, std::int64_t steps, bool symmetric, 
   s.inverse = 1 / s.delta;
   s.divide = !(s.delta >= 1e-30f && range.high - range.low <= 1e15f);
   return s;
+}
+
+inline Scale make_scale(const Range& range, std::int64_t steps, bool symmetric, double clip) {
+  return make_scale(range, steps, symmetric, clip, clip);
 }
 
 // x / delta rounded as a division would: with FMA the product with the reciprocal is corrected by its residual.

@@ -77,6 +77,10 @@ struct Job {
   bool collect;  // row sums wanted
   bool writes() const { return out.data != nullptr; }
   std::int64_t steps(std::int64_t row) const { return writes() ? row_steps(bits[static_cast<std::size_t>(row)]) : -1; }
+  kernels::Scale scale(const kernels::Range& range, std::int64_t row) const {
+    const auto b = static_cast<double>(writes() ? bits[static_cast<std::size_t>(row)] : 16.0f);
+    return kernels::make_scale(range, steps(row), grid.symmetric, grid.clip_low(b), grid.clip_high(b));
+  }
 };
 
 // A finished transformed row: every group measured and written back (to may be from).
@@ -87,8 +91,7 @@ void finish_row(const Job& job, std::int64_t row, const float* from, std::int64_
     kernels::Range range;
     if (steps >= 0 || sums) range = kernels::measure(from + c, n);
     double error = 0;
-    if (job.writes())
-      error = kernels::apply(from + c, n, kernels::make_scale(range, steps, job.grid.symmetric, job.grid.clip), to + c);
+    if (job.writes()) error = kernels::apply(from + c, n, job.scale(range, row), to + c);
     if (sums) sums->add_group(range, n, steps, error);
   }
 }
@@ -288,8 +291,7 @@ void run_cut_groups(const Job& job, const RowBits* dynamic, std::vector<float>& 
   for (std::size_t g = 0; g < groups; ++g)
     for (std::size_t i = 0; i < s; ++i) {
       const kernels::Range range = joined(job.buffers, first[g], first[g + 1], s, i);
-      scales[g * s + i] =
-          kernels::make_scale(range, with_bits.steps(static_cast<std::int64_t>(i)), job.grid.symmetric, job.grid.clip);
+      scales[g * s + i] = with_bits.scale(range, static_cast<std::int64_t>(i));
       if (job.collect) group_ranges[g * s + i] = range;
     }
   auto& errors = job.buffers.errors;
@@ -410,6 +412,10 @@ std::string theorem_conditions(const ActivationGrid& grid) {
   if (grid.clip < 1) {
     if (!why.empty()) why += ", ";
     why += "clip " + number_text(grid.clip) + " < 1";
+  }
+  if (grid.learned_bits > 0 && (grid.learned_low < 1 || grid.learned_high < 1)) {
+    if (!why.empty()) why += ", ";
+    why += "learned clip " + number_text(grid.learned_low) + ", " + number_text(grid.learned_high) + " < 1";
   }
   return why;
 }

@@ -56,6 +56,10 @@ void quantize_sequence_reference(ConstMatrixView x, const SequenceTransform& l, 
       row_grid.bits = static_cast<double>(row_bits[i]);
       row_grid.symmetric = grid.symmetric;
       row_grid.clip = grid.clip;
+      if (row_grid.bits <= grid.learned_bits) {
+        row_grid.clip_low = grid.learned_low;
+        row_grid.clip_high = grid.learned_high;
+      }
       fake_quantize_group({&t[i * d + c], n}, row_grid, {&q[i * d + c], n});
       double energy = 0, error = 0, low = 0, high = 0;
       for (std::size_t j = i * d + c; j < i * d + c + n; ++j) {
