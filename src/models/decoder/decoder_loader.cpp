@@ -18,7 +18,7 @@ std::vector<float> DecoderSource::rope_frequencies() const {
     divisors.resize(static_cast<std::size_t>(tensor->elements()));
     read_rows(*tensor, 0, tensor->rows(), divisors.data());
   }
-  return stamp::rope_frequencies(config_, divisors);
+  return stamp::rope_frequencies(config_.head_dim, config_.rope, divisors);
 }
 
 at::Tensor load_matrix(const TensorInfo& tensor) {

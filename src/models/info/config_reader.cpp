@@ -98,6 +98,22 @@ std::vector<std::string> ConfigReader::texts(const std::string& key) const {
   return out;
 }
 
+std::vector<bool> ConfigReader::flags(const std::string& key) const {
+  const Json* value = find(key);
+  if (!value || !value->is_array()) refuse(key, value ? shown(*value) : "missing", "a list of true and false");
+  std::vector<bool> out;
+  for (const Json& entry : *value) {
+    if (!entry.is_boolean()) refuse(key, shown(entry), "a list of true and false");
+    out.push_back(entry.get<bool>());
+  }
+  return out;
+}
+
+bool ConfigReader::is_list(const std::string& key) const {
+  const Json* value = find(key);
+  return value && value->is_array();
+}
+
 ConfigReader ConfigReader::section(const std::string& key) const {
   const Json* value = find(key);
   if (!value || !value->is_object()) refuse(key, value ? shown(*value) : "missing", "an object");

@@ -28,7 +28,9 @@ class ConfigReader {
   bool flag(const std::string& key, std::optional<bool> fallback) const;
   std::string text(const std::string& key, std::optional<std::string> fallback) const;
   std::vector<std::string> texts(const std::string& key) const;  // a list of texts
-  ConfigReader section(const std::string& key) const;            // an object
+  std::vector<bool> flags(const std::string& key) const;         // a list of booleans
+  bool is_list(const std::string& key) const;
+  ConfigReader section(const std::string& key) const;  // an object
 
   // Keys that hold a value and were not read.
   std::vector<std::string> unread() const;

@@ -11,7 +11,10 @@ namespace {
 // Spellings of one layer's parts in the two formats.
 struct Spelling {
   std::string embedding, layer, final_norm, head;
-  const char *attention_norm, *q, *k, *v, *o, *feed_forward_norm, *gate, *up, *down;
+  const char *attention_norm, *q, *k, *v, *o, *q_norm, *k_norm, *feed_forward_norm, *gate, *up, *down;
+  // Of models with four norms a layer. In Hugging Face's names "post_attention_layernorm" is then what it says, while
+  // with two norms it is the one before the feed-forward layers.
+  const char *post_attention_norm, *pre_feed_forward_norm, *post_feed_forward_norm;
 };
 
 Spelling gguf_spelling() {
@@ -24,27 +27,48 @@ Spelling gguf_spelling() {
           "attn_k",
           "attn_v",
           "attn_output",
+          "attn_q_norm.weight",
+          "attn_k_norm.weight",
           "ffn_norm.weight",
           "ffn_gate",
           "ffn_up",
-          "ffn_down"};
+          "ffn_down",
+          "post_attention_norm.weight",
+          "ffn_norm.weight",
+          "post_ffw_norm.weight"};
 }
 
-// Checkpoints of a bare model (without head) may lack the prefix "model." (models 3.2).
-Spelling hf_spelling(const std::string& prefix) {
+Spelling hf_spelling(const std::string& prefix, const std::string& head) {
   return {prefix + "embed_tokens.weight",
           prefix + "layers.",
           prefix + "norm.weight",
-          "lm_head.weight",
+          head,
           "input_layernorm.weight",
           "self_attn.q_proj",
           "self_attn.k_proj",
           "self_attn.v_proj",
           "self_attn.o_proj",
+          "self_attn.q_norm.weight",
+          "self_attn.k_norm.weight",
           "post_attention_layernorm.weight",
           "mlp.gate_proj",
           "mlp.up_proj",
-          "mlp.down_proj"};
+          "mlp.down_proj",
+          "post_attention_layernorm.weight",
+          "pre_feedforward_layernorm.weight",
+          "post_feedforward_layernorm.weight"};
+}
+
+Spelling spelling_of(const Checkpoint& checkpoint) {
+  if (checkpoint.format().rfind("GGUF", 0) == 0) return gguf_spelling();
+  // Bare models (without head) may lack the prefix (models 3.2); models that also see images put theirs around it, on
+  // either side.
+  for (const char* prefix : {"model.", "", "language_model.model.", "model.language_model."}) {
+    if (!checkpoint.find(std::string(prefix) + "embed_tokens.weight")) continue;
+    const bool outer = std::string(prefix) == "language_model.model.";
+    return hf_spelling(prefix, outer ? "language_model.lm_head.weight" : "lm_head.weight");
+  }
+  return hf_spelling("model.", "lm_head.weight");  // what is missing is then told in the usual names
 }
 
 bool ends_with(const std::string& text, const std::string& end) {
@@ -121,8 +145,7 @@ class Finder {
 
 DecoderTensors find_decoder_tensors(const Checkpoint& checkpoint, const DecoderConfig& c) {
   const bool gguf = checkpoint.format().rfind("GGUF", 0) == 0;
-  const bool bare = !gguf && !checkpoint.find("model.embed_tokens.weight") && checkpoint.find("embed_tokens.weight");
-  const Spelling s = gguf ? gguf_spelling() : hf_spelling(bare ? "" : "model.");
+  const Spelling s = spelling_of(checkpoint);
   // A layer has nine tensors or more; a count beyond what the file holds is refused before anything is sized by it.
   if (c.layers > static_cast<std::int64_t>(checkpoint.tensors().size()))
     throw DataError(checkpoint.path() + ": " + std::to_string(c.layers) +
@@ -139,7 +162,15 @@ DecoderTensors find_decoder_tensors(const Checkpoint& checkpoint, const DecoderC
     t.k = finder.linear(p + s.k, c.kv_width(), c.hidden, c.qkv_bias);
     t.v = finder.linear(p + s.v, c.kv_width(), c.hidden, c.qkv_bias);
     t.o = finder.linear(p + s.o, c.hidden, c.query_width(), c.output_bias);
-    t.feed_forward_norm = finder.take(p + s.feed_forward_norm, {c.hidden});
+    if (c.qk_norm) {
+      t.q_norm = finder.take(p + s.q_norm, {c.head_dim});
+      t.k_norm = finder.take(p + s.k_norm, {c.head_dim});
+    }
+    if (c.post_norms) {
+      t.post_attention_norm = finder.take(p + s.post_attention_norm, {c.hidden});
+      t.post_feed_forward_norm = finder.take(p + s.post_feed_forward_norm, {c.hidden});
+    }
+    t.feed_forward_norm = finder.take(p + (c.post_norms ? s.pre_feed_forward_norm : s.feed_forward_norm), {c.hidden});
     t.gate = finder.linear(p + s.gate, c.feed_forward, c.hidden, c.mlp_bias);
     t.up = finder.linear(p + s.up, c.feed_forward, c.hidden, c.mlp_bias);
     t.down = finder.linear(p + s.down, c.hidden, c.feed_forward, c.mlp_bias);

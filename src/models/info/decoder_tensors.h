@@ -17,8 +17,11 @@ struct LinearTensors {
 struct DecoderLayerTensors {
   const TensorInfo* attention_norm = nullptr;  // h
   LinearTensors q, k, v, o;
-  const TensorInfo* feed_forward_norm = nullptr;  // h
+  const TensorInfo *q_norm = nullptr, *k_norm = nullptr;  // hd, or null
+  const TensorInfo* post_attention_norm = nullptr;        // h, of models with four norms, else null
+  const TensorInfo* feed_forward_norm = nullptr;          // h
   LinearTensors gate, up, down;
+  const TensorInfo* post_feed_forward_norm = nullptr;  // h, of models with four norms, else null
 };
 
 struct DecoderTensors {

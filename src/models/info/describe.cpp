@@ -7,16 +7,16 @@
 namespace stamp {
 namespace {
 
-Json rope_json(const DecoderConfig& c, bool divisors) {
-  Json rope = {{"theta", c.rope_theta},
-               {"scaling", divisors ? "llama3 (rope_freqs.weight)" : name_of(c.rope_scaling.kind)}};
-  if (c.rope_scaling.kind != RopeScaling::Kind::none) rope["factor"] = c.rope_scaling.factor;
-  if (c.rope_scaling.kind == RopeScaling::Kind::llama3) {
-    rope["low_freq_factor"] = c.rope_scaling.low_freq_factor;
-    rope["high_freq_factor"] = c.rope_scaling.high_freq_factor;
-    rope["original_context"] = c.rope_scaling.original_context;
+Json rope_json(const Rope& rope, bool divisors) {
+  const RopeScaling& scaling = rope.scaling;
+  Json out = {{"theta", rope.theta}, {"scaling", divisors ? "llama3 (rope_freqs.weight)" : name_of(scaling.kind)}};
+  if (scaling.kind != RopeScaling::Kind::none) out["factor"] = scaling.factor;
+  if (scaling.kind == RopeScaling::Kind::llama3) {
+    out["low_freq_factor"] = scaling.low_freq_factor;
+    out["high_freq_factor"] = scaling.high_freq_factor;
+    out["original_context"] = scaling.original_context;
   }
-  return rope;
+  return out;
 }
 
 Json slots_json(const DecoderConfig& c) {
@@ -59,7 +59,14 @@ Json describe_model(const Checkpoint& checkpoint) {
   out["norm_eps"] = c.norm_eps;
   out["tied_head"] = c.tied_head;
   out["biases"] = {{"qkv", c.qkv_bias}, {"output", c.output_bias}, {"mlp", c.mlp_bias}};
-  out["rope"] = rope_json(c, tensors.rope_divisors != nullptr);
+  out["rope"] = rope_json(c.rope, tensors.rope_divisors != nullptr);
+  if (c.sliding_rope) out["sliding_rope"] = rope_json(*c.sliding_rope, false);
+  out["activation"] = name_of(c.activation);
+  out["norms"] = {{"qk", c.qk_norm}, {"post", c.post_norms}};
+  out["attention_scale"] = c.attention_scale;
+  if (c.attention_softcap > 0) out["attention_softcap"] = c.attention_softcap;
+  if (c.final_softcap > 0) out["final_softcap"] = c.final_softcap;
+  if (c.embedding_multiplier != 1) out["embedding_multiplier"] = c.embedding_multiplier;
   out["sliding_layers"] = sliding;
   if (sliding > 0) out["sliding_window"] = *std::max_element(c.windows.begin(), c.windows.end());
   out["ignored_tensors"] = tensors.ignored;

@@ -21,4 +21,18 @@ void apply_layer_types(const ConfigReader& config, std::int64_t window, DecoderC
   }
 }
 
+void read_upper_windows(const ConfigReader& config, DecoderConfig& out) {
+  const std::int64_t window = config.integer("sliding_window", 4096);
+  const std::int64_t first = config.integer("max_window_layers", 28, 0);
+  const bool used = config.flag("use_sliding_window", false) && !config.is_null("sliding_window");
+  if (used)
+    for (std::int64_t i = first; i < out.layers; ++i) out.windows[static_cast<std::size_t>(i)] = window;
+  apply_layer_types(config, used ? window : 0, out);
+}
+
+void slide_all_but_every(std::int64_t period, std::int64_t window, DecoderConfig& out) {
+  for (std::int64_t i = 0; i < out.layers; ++i)
+    out.windows[static_cast<std::size_t>(i)] = (i + 1) % period == 0 ? 0 : window;
+}
+
 }  // namespace stamp

@@ -7,12 +7,7 @@ namespace {
 
 void read_own(const ConfigReader& config, DecoderConfig& out) {
   out.qkv_bias = true;
-  const std::int64_t window = config.integer("sliding_window", 4096);
-  const std::int64_t first = config.integer("max_window_layers", 28, 0);
-  const bool used = config.flag("use_sliding_window", false) && !config.is_null("sliding_window");
-  if (used)
-    for (std::int64_t i = first; i < out.layers; ++i) out.windows[static_cast<std::size_t>(i)] = window;
-  apply_layer_types(config, used ? window : 0, out);
+  read_upper_windows(config, out);
 }
 
 }  // namespace

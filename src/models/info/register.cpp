@@ -1,25 +1,35 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "models/info/architecture.h"
+#include "models/info/gemma2.h"
+#include "models/info/gemma3.h"
 #include "models/info/llama.h"
+#include "models/info/mistral.h"
 #include "models/info/qwen2.h"
+#include "models/info/qwen3.h"
 
 namespace stamp {
 
 const std::vector<DecoderFamily>& decoder_families() {
   static const std::vector<DecoderFamily> families = {
-      llama_family(),
-      qwen2_family(),
+      llama_family(), mistral_family(), qwen2_family(), qwen3_family(), gemma2_family(), gemma3_family(),
   };
   return families;
 }
 
 const DecoderFamily& decoder_family(const Checkpoint& checkpoint) {
   const std::string name = checkpoint.architecture();
+  const bool gguf = checkpoint.format().rfind("GGUF", 0) == 0;
   std::vector<std::string> names;
   for (const DecoderFamily& family : decoder_families()) {
+    if (gguf && !family.in_gguf) continue;
     if (family.name == name) return family;
     names.push_back(family.name);
+    if (gguf) continue;
+    for (const std::string& model_type : family.model_types) {
+      if (model_type == name) return family;
+      names.push_back(model_type);
+    }
   }
   if (name.empty())
     throw DataError(checkpoint.path() + ": the checkpoint does not name its architecture (model_type in config.json, " +

@@ -42,7 +42,7 @@ TEST_CASE("missing fields take the defaults of their family") {
   CHECK(llama.kv_heads == 32);
   CHECK(llama.head_dim == 128);
   CHECK(llama.norm_eps == 1e-6);
-  CHECK(llama.rope_theta == 10000);
+  CHECK(llama.rope.theta == 10000);
   CHECK_FALSE(llama.tied_head);
   CHECK_FALSE(llama.qkv_bias);
   const DecoderConfig qwen = read(Json::object(), "qwen2");
@@ -64,10 +64,11 @@ TEST_CASE("both spellings of the RoPE settings say the same") {
   new_spelling["rope_parameters"] = llama3_fields;
   new_spelling["rope_parameters"]["rope_type"] = "llama3";
   new_spelling["rope_parameters"]["rope_theta"] = 500000;
-  const std::vector<float> expected = rope_frequencies(read(old_spelling));
-  CHECK(rope_frequencies(read(older)) == expected);
-  CHECK(rope_frequencies(read(new_spelling)) == expected);
-  CHECK(rope_frequencies(read(test::small_llama_config())) != expected);
+  const auto frequencies = [](const Json& config) { return rope_frequencies(4, read(config).rope); };
+  const std::vector<float> expected = frequencies(old_spelling);
+  CHECK(frequencies(older) == expected);
+  CHECK(frequencies(new_spelling) == expected);
+  CHECK(frequencies(test::small_llama_config()) != expected);
 }
 
 TEST_CASE("an unread RoPE field is an error") {
@@ -79,7 +80,8 @@ TEST_CASE("an unread RoPE field is an error") {
                  "\"yarn\" is not supported; allowed: default, linear, llama3"));
   CHECK(mentions(refusal(with(plain, "rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}})), "dynamic"));
   CHECK(mentions(refusal(with(plain, "rope_scaling", {{"rope_type", "linear"}})), "rope_scaling.factor: missing"));
-  CHECK(mentions(refusal(with(plain, "rope_parameters", {{"rope_theta", 20000}})), "the value of rope_theta (10000)"));
+  CHECK(
+      mentions(refusal(with(plain, "rope_parameters", {{"rope_theta", 20000}})), "the value of the older key (10000)"));
   CHECK(mentions(refusal(with(plain, "partial_rotary_factor", 0.5)), "partial_rotary_factor"));
   CHECK(mentions(refusal(with(plain, "rope_interleaved", true)), "rope_interleaved"));
   CHECK(refusal(with(plain, "rope_interleaved", false)).empty());
@@ -96,7 +98,8 @@ TEST_CASE("values of the wrong type or size are refused with place and range") {
   CHECK(mentions(refusal(with(plain, "num_key_value_heads", 3)), "no multiple of key-value heads (3)"));
   CHECK(mentions(refusal(with(plain, "head_dim", 5)), "head dimension 5"));
   CHECK(mentions(refusal(with(plain, "rms_norm_eps", 0)), "rms_norm_eps"));
-  CHECK(mentions(refusal(with(plain, "hidden_act", "gelu")), "\"gelu\" is not supported; allowed: silu"));
+  CHECK(mentions(refusal(with(plain, "hidden_act", "gelu")),
+                 "\"gelu\" is not supported; allowed: silu, gelu_pytorch_tanh"));
   CHECK(mentions(refusal(with(plain, "tie_word_embeddings", 1)), "tie_word_embeddings: 1; allowed: true or false"));
 }
 
@@ -119,7 +122,8 @@ TEST_CASE("sliding windows of qwen2 follow the family's rule unless layer_types 
 
 TEST_CASE("an unknown architecture is named together with those that are supported") {
   CHECK(mentions(refusal(Json::object(), "lama"),
-                 "architecture \"lama\" is not supported (did you mean \"llama\"?); supported: llama, qwen2"));
+                 "architecture \"lama\" is not supported (did you mean \"llama\"?); supported: llama, mistral, qwen2, "
+                 "qwen3, gemma2, gemma3"));
   CHECK(mentions(refusal(Json::object(), ""), "does not name its architecture"));
 }
 
@@ -143,7 +147,7 @@ TEST_CASE("GGUF metadata is read with its own names") {
   CHECK(c.vocabulary == 49152);
   CHECK(c.tied_head);
   CHECK(c.paired_rows);
-  CHECK(c.rope_theta == 100000);
+  CHECK(c.rope.theta == 100000);
   const auto refused = [&](const std::string& key, const Json& value) {
     return data_error([&] { read_gguf(with(metadata, key, value)); });
   };
@@ -157,11 +161,7 @@ TEST_CASE("GGUF metadata is read with its own names") {
 
 TEST_CASE("llama3 scaling has the published frequencies") {
   const auto frequencies = [](std::int64_t head_dim, double factor) {
-    DecoderConfig c;
-    c.head_dim = head_dim;
-    c.rope_theta = 500000;
-    c.rope_scaling = {RopeScaling::Kind::llama3, factor, 1, 4, 8192};
-    return rope_frequencies(c);
+    return rope_frequencies(head_dim, {500000, {RopeScaling::Kind::llama3, factor, 1, 4, 8192}});
   };
   // Specification models 18.1, seven digits.
   const std::vector<float> small = frequencies(64, 32), medium = frequencies(128, 32), large = frequencies(128, 8);
@@ -186,13 +186,7 @@ TEST_CASE("llama3 scaling has the published frequencies") {
 }
 
 TEST_CASE("linear scaling and stored divisors divide the frequencies") {
-  DecoderConfig c;
-  c.head_dim = 4;
-  c.rope_theta = 100;
-  const std::vector<float> plain = rope_frequencies(c);
-  CHECK(plain == std::vector<float>{1.0f, 0.1f});
-  CHECK(rope_frequencies(c, {2.0f, 4.0f}) == std::vector<float>{0.5f, 0.025f});
-  c.rope_scaling.kind = RopeScaling::Kind::linear;
-  c.rope_scaling.factor = 4;
-  CHECK(rope_frequencies(c) == std::vector<float>{0.25f, 0.025f});
+  CHECK(rope_frequencies(4, {100, {}}) == std::vector<float>{1.0f, 0.1f});
+  CHECK(rope_frequencies(4, {100, {}}, {2.0f, 4.0f}) == std::vector<float>{0.5f, 0.025f});
+  CHECK(rope_frequencies(4, {100, {RopeScaling::Kind::linear, 4}}) == std::vector<float>{0.25f, 0.025f});
 }
