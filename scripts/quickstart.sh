@@ -29,7 +29,7 @@ fi
 if [ "$smoke" = 1 ]; then output=${output%/}-smoke; fi
 
 started=$(date +%s)
-"$root/scripts/setup.sh"
+"$root/scripts/setup.sh" --no-gemma
 # Without tests: they double the build. A tree that was configured with them keeps them.
 if [ -f "$build/CMakeCache.txt" ]; then configure; else configure -DSTAMP_BUILD_TESTS=OFF; fi
 build_targets stamp stamp-worker

