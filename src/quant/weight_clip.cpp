@@ -5,8 +5,6 @@
 #include <limits>
 
 #include "base/matrix.h"
-#include "quant/grid.h"
-#include "quant/kernels.h"
 
 namespace stamp {
 namespace {
@@ -98,24 +96,27 @@ float best_clip(std::span<const float> x, float low, float high, std::int64_t st
   return best_p;
 }
 
+kernels::Scale weight_scale(std::span<const float> group, const WeightGrid& grid) {
+  const std::int64_t steps = grid.bits >= 16 ? -1 : steps_of(grid.bits);
+  kernels::Range range = kernels::measure(group.data(), static_cast<std::int64_t>(group.size()));
+  // Specification 1.3: max |w| is at least 1e-5, so that an all-zero channel has a scale.
+  if (grid.symmetric && range.finite) range.high = std::max({range.high, -range.low, 1e-5f});
+  double clip = 1;
+  const bool scaled = range.finite && steps >= (grid.symmetric ? 2 : 1) && range.high - range.low > 0;
+  if (grid.clip_search && scaled)
+    clip = static_cast<double>(best_clip(group, range.low, range.high, steps, grid.symmetric));
+  return kernels::make_scale(range, steps, grid.symmetric, clip);
+}
+
 void fake_quantize_weight(MatrixView weight, const WeightGrid& grid) {
   if (grid.bits >= 16) return;
-  const std::int64_t steps = steps_of(grid.bits);
   const std::int64_t group = grid.group > 0 ? grid.group : std::max<std::int64_t>(weight.cols, 1);
 #pragma omp parallel for schedule(dynamic, 8)
   for (std::int64_t i = 0; i < weight.rows; ++i)
     for (std::int64_t c = 0; c < weight.cols; c += group) {
       const std::int64_t n = std::min(group, weight.cols - c);
       float* w = weight.row(i) + c;
-      kernels::Range range = kernels::measure(w, n);
-      // Specification 1.3: max |w| is at least 1e-5, so that an all-zero channel has a scale.
-      if (grid.symmetric && range.finite) range.high = std::max({range.high, -range.low, 1e-5f});
-      double clip = 1;
-      const bool scaled = range.finite && steps >= (grid.symmetric ? 2 : 1) && range.high - range.low > 0;
-      if (grid.clip_search && scaled)
-        clip = static_cast<double>(
-            best_clip({w, static_cast<std::size_t>(n)}, range.low, range.high, steps, grid.symmetric));
-      kernels::apply(w, n, kernels::make_scale(range, steps, grid.symmetric, clip), w);
+      kernels::apply(w, n, weight_scale({w, static_cast<std::size_t>(n)}, grid), w);
     }
 }
 
