@@ -23,6 +23,17 @@ def smollm2():
     return found[0]
 
 
+def gemma():
+    """The path of Gemma 3 270M, or None."""
+    path = os.environ.get("STAMP_GEMMA") or os.path.join(REPOSITORY, ".data", "models", "gemma-3-270m-q4_k_m.gguf")
+    return path if os.path.exists(path) else None
+
+
+def real_models():
+    """(name, path) of every real model that is here; SmolLM2 has to be."""
+    return [("SmolLM2", smollm2())] + ([("Gemma 3 270M", gemma())] if gemma() else [])
+
+
 def wikitext2_test():
     return wikitext2("wiki.test.raw")
 

@@ -25,4 +25,12 @@ inline std::filesystem::path smollm2() {
   return {};
 }
 
+// Gemma 3 270M Q4_K_M (scripts/setup.sh joins it); empty when absent. $STAMP_GEMMA wins.
+inline std::filesystem::path gemma() {
+  namespace fs = std::filesystem;
+  if (const char* own = std::getenv("STAMP_GEMMA"); own != nullptr && *own != '\0') return own;
+  const fs::path file = repository() / ".data" / "models" / "gemma-3-270m-q4_k_m.gguf";
+  return fs::is_regular_file(file) ? file : fs::path();
+}
+
 }  // namespace stamp::test
