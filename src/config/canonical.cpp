@@ -91,6 +91,24 @@ void set_leaves(const std::vector<Leaf>& leaves, bool options, const Schema& sch
   }
 }
 
+// Settings that say how to run a trial: they travel beside the paths.
+bool travels_apart(const Field& field) {
+  return !field.hashed && field.type != Field::Type::file;
+}
+
+void read_unhashed(const Json& json, const Schema& schema, TrialSpec& spec, std::vector<std::string>& faults) {
+  const auto paths = json.find("paths");
+  if (paths == json.end() || !paths->is_object()) return;
+  for (const Field& field : schema.fields()) {
+    const auto found = paths->find(field.path);
+    if (!travels_apart(field) || found == paths->end()) continue;
+    if (const std::string fault = check_value(field, *found); !fault.empty())
+      faults.push_back("trial: paths: " + field.path + ": " + fault);
+    else
+      field.set(spec, *found);
+  }
+}
+
 void read_path(const Json& json, const char* key, std::string& target, std::vector<std::string>& faults) {
   const auto paths = json.find("paths");
   if (paths == json.end()) return;
@@ -156,6 +174,7 @@ TrialSpec trial_from_json(const Json& json, const Schema& schema) {
   flatten(json, "", schema, leaves, faults);
   set_leaves(leaves, false, schema, spec, faults);
   set_leaves(leaves, true, schema, spec, faults);
+  read_unhashed(json, schema, spec, faults);
   read_path(json, "model", spec.model.path, faults);
   read_path(json, "data_text", spec.data.text, faults);
   read_path(json, "calibration_text", spec.calibration.text, faults);
@@ -174,6 +193,11 @@ Json with_paths(const TrialSpec& spec, const Schema& schema) {
   paths["model"] = spec.model.path;
   paths["data_text"] = spec.data.text;
   if (needs_calibration(spec, schema.catalog())) paths["calibration_text"] = spec.calibration.text;
+  for (const Field& field : schema.fields()) {
+    if (!travels_apart(field)) continue;
+    const std::optional<Json> value = field.get(spec);
+    if (value && *value != field.fallback) paths[field.path] = *value;
+  }
   json["paths"] = std::move(paths);
   return json;
 }

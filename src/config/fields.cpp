@@ -85,7 +85,9 @@ const TrialSpec& default_trial() {
 
 template <class T>
 Json to_value(const T& member) {
-  if constexpr (std::is_same_v<T, double>)
+  if constexpr (std::is_same_v<T, std::optional<bool>>)
+    return member ? Json(*member) : Json("auto");
+  else if constexpr (std::is_same_v<T, double>)
     return number_json(member);
   else if constexpr (std::is_same_v<T, std::uint64_t>)
     return static_cast<std::int64_t>(member);
@@ -94,8 +96,16 @@ Json to_value(const T& member) {
 }
 
 template <class T>
+T from_value(const Json& value) {
+  if constexpr (std::is_same_v<T, std::optional<bool>>)
+    return value.is_boolean() ? T(value.get<bool>()) : T();
+  else
+    return value.get<T>();
+}
+
+template <class T>
 constexpr Field::Type type_of() {
-  if constexpr (std::is_same_v<T, bool>)
+  if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>)
     return Field::Type::boolean;
   else if constexpr (std::is_same_v<T, double>)
     return Field::Type::real;
@@ -150,6 +160,10 @@ struct Line {
     field.hashed = false;  // an id does not depend on where files lie
     return std::move(*this);
   }
+  Line how_not_what() && {
+    field.hashed = false;  // numbers do not depend on it
+    return std::move(*this);
+  }
   Line when(Condition condition) && {
     field.when = std::move(condition.words);
     field.matters = std::move(condition.holds);
@@ -168,8 +182,9 @@ Line line(const char* path, Access access) {
   l.field.path = path;
   l.field.type = type_of<T>();
   if (std::is_same_v<T, std::uint64_t>) l.field.min = 0;
+  l.field.automatic = std::is_same_v<T, std::optional<bool>>;
   l.field.get = [access](const TrialSpec& t) { return std::optional<Json>(to_value(access(t))); };
-  l.field.set = [access](TrialSpec& t, const Json& value) { access(t) = value.get<T>(); };
+  l.field.set = [access](TrialSpec& t, const Json& value) { access(t) = from_value<T>(value); };
   l.field.matters = [](const TrialSpec&) { return true; };
   l.field.fallback = to_value(access(default_trial()));
   return l;
@@ -281,6 +296,8 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   // clang-format off
   add(STAMP_FIELD(model.path).file().says("GGUF file, HF or diffusers folder; ${NAME} is replaced by an environment variable"));
   add(STAMP_FIELD(model.name).says("shown in tables and part of the trial id; empty: the last part of the path"));
+  add(STAMP_FIELD(model.streamed).how_not_what().says("true: weights are read from the file one block at a time, for models larger than memory; auto: when the model would not fit; the numbers are the same"));
+  add(STAMP_FIELD(model.rows_memory_gb).range(0, 1e6).how_not_what().says("GB of memory for the hidden rows of a streamed trial; what does not fit lies in a scratch file in $TMPDIR or the cache folder"));
 
   add(STAMP_FIELD(data.text).text_source(catalog).says("evaluation text"));
   add(STAMP_FIELD(data.context).range(2, most).says("tokens of one window"));

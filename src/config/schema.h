@@ -65,8 +65,8 @@ Json canonical(const TrialSpec& spec, const Schema& schema);
 std::string trial_id(const TrialSpec& spec, const Schema& schema);
 // Throws ConfigError when the text is not a canonical trial. A `paths` object (see with_paths) is read when there.
 TrialSpec trial_from_json(const Json& json, const Schema& schema);
-// canonical() plus `paths: {model, data_text, calibration_text}`, which a plan needs to run a trial and an id must not
-// depend on.
+// canonical() plus `paths: {model, data_text, calibration_text}` and in it the unhashed settings that differ from their
+// defaults: what a plan needs to run a trial and an id must not depend on.
 Json with_paths(const TrialSpec& spec, const Schema& schema);
 // Does the trial read a calibration text: method, transform, quantizer or allocation need it?
 bool needs_calibration(const TrialSpec& spec, const Catalog& catalog);

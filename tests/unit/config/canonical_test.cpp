@@ -71,7 +71,7 @@ TEST_CASE("every hashed setting that matters changes the id") {
       const Json held = *field.get(t);
       Json other;
       switch (field.type) {
-        case Field::Type::boolean: other = !held.get<bool>(); break;
+        case Field::Type::boolean: other = held.is_boolean() ? !held.get<bool>() : true; break;
         case Field::Type::integer: other = held.is_number() ? held.get<std::int64_t>() + 1 : std::int64_t{2}; break;
         case Field::Type::real: other = field.numbers.empty() ? Json(*field.max * 0.75) : Json(3); break;
         case Field::Type::choice:
@@ -88,6 +88,21 @@ TEST_CASE("every hashed setting that matters changes the id") {
     repeated.repeat = 1;
     CHECK(trial_id(repeated, schema()) != before);
   }
+}
+
+TEST_CASE("how to run a trial is no part of its id and travels beside its paths") {
+  const std::string plain = id("model: {path: a.gguf}\n");
+  CHECK(id("model: {path: a.gguf, streamed: true, rows_memory_gb: 0.5}\n") == plain);
+  const TrialSpec streamed = trial("model: {path: a.gguf, streamed: false, rows_memory_gb: 0.5}\n");
+  Json full = with_paths(streamed, schema());
+  CHECK(full["paths"]["model.streamed"] == false);
+  const TrialSpec read = trial_from_json(full, schema());
+  CHECK(read.model.streamed == false);
+  CHECK(read.model.rows_memory_gb == 0.5);
+  CHECK_FALSE(with_paths(trial("model: {path: a.gguf}\n"), schema())["paths"].contains("model.streamed"));
+  CHECK_FALSE(trial_from_json(with_paths(trial("model: {path: a.gguf}\n"), schema()), schema()).model.streamed);
+  full["paths"]["model.streamed"] = "maybe";
+  CHECK_THROWS_AS(trial_from_json(full, schema()), ConfigError);
 }
 
 TEST_CASE("settings that cannot matter are not in the text") {

@@ -76,7 +76,7 @@ TEST_CASE("every field has one line of help, a default that it allows, and reads
     CHECK(*field.get(trial) == field.fallback);
     Json other;
     switch (field.type) {
-      case Field::Type::boolean: other = !field.fallback.get<bool>(); break;
+      case Field::Type::boolean: other = field.automatic ? true : !field.fallback.get<bool>(); break;
       case Field::Type::integer: other = static_cast<std::int64_t>(*field.min) + 1; break;
       case Field::Type::real: other = field.numbers.empty() ? Json(*field.max / 2) : Json(3); break;
       case Field::Type::choice: other = field.choices.back(); break;
