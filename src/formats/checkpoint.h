@@ -84,6 +84,8 @@ struct TokenizerSource {
   std::vector<std::string> merges;
   std::int64_t bos = -1, eos = -1, unknown = -1, padding = -1;
   bool add_bos = false;
+  bool add_eos = false;
+  bool add_space_prefix = true;  // GGUF "llama": texts get a space in front, as SentencePiece's dummy prefix
   bool present = false;
 };
 TokenizerSource tokenizer_source(const Checkpoint& checkpoint);

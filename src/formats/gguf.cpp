@@ -157,11 +157,16 @@ TokenizerSource GgufCheckpoint::read_tokenizer() const {
   source.eos = id("eos");
   source.unknown = id("unknown");
   source.padding = id("padding");
-  const auto add = first_.metadata.find(prefix + "add_bos_token");
+  const auto flag = [&](const std::string& key, bool otherwise) {
+    const auto found = first_.metadata.find(prefix + key);
+    return found != first_.metadata.end() && found->is_boolean() ? found->get<bool>() : otherwise;
+  };
   // Files of the Llama families that do not say get one, as in llama.cpp.
   const bool llama =
       source.model == "llama" || source.pre == "llama-bpe" || source.pre == "llama3" || source.pre == "llama-v3";
-  source.add_bos = add != first_.metadata.end() && add->is_boolean() ? add->get<bool>() : llama;
+  source.add_bos = flag("add_bos_token", llama);
+  source.add_eos = flag("add_eos_token", false);
+  source.add_space_prefix = flag("add_space_prefix", true);
   return source;
 }
 

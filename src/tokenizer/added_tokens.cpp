@@ -52,21 +52,31 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
                 tokens_.end());
   std::stable_sort(tokens_.begin(), tokens_.end(),
                    [](const AddedToken& a, const AddedToken& b) { return a.text.size() > b.text.size(); });
-  for (std::uint32_t i = 0; i < tokens_.size(); ++i)
-    by_first_byte_[static_cast<unsigned char>(tokens_[i].text[0])].push_back(i);
+  for (std::uint32_t i = 0; i < tokens_.size(); ++i) {
+    const std::string& token = tokens_[i].text;
+    auto& lengths = lengths_[static_cast<unsigned char>(token[0])];
+    if (lengths.empty() || lengths.back() != token.size()) lengths.push_back(token.size());
+    indices_[token].push_back(i);
+  }
+}
+
+// The longest token that begins at `at`.
+const AddedToken* AddedTokens::match(std::string_view text, std::size_t at, bool with_special) const {
+  for (const std::size_t length : lengths_[static_cast<unsigned char>(text[at])]) {
+    if (length > text.size() - at) continue;
+    const auto found = indices_.find(text.substr(at, length));
+    if (found == indices_.end()) continue;
+    for (const std::uint32_t i : found->second)
+      if (!tokens_[i].special || with_special) return &tokens_[i];
+  }
+  return nullptr;
 }
 
 std::vector<Cut> AddedTokens::cut(std::string_view text, bool with_special) const {
   std::vector<Cut> cuts;
   std::size_t done = 0;  // start of the text that is not yet part of a cut
   for (std::size_t at = 0; at < text.size();) {
-    const AddedToken* found = nullptr;
-    for (const std::uint32_t i : by_first_byte_[static_cast<unsigned char>(text[at])]) {
-      const AddedToken& token = tokens_[i];
-      if ((token.special && !with_special) || text.compare(at, token.text.size(), token.text) != 0) continue;
-      found = &token;
-      break;
-    }
+    const AddedToken* found = match(text, at, with_special);
     if (found == nullptr) {
       ++at;
       continue;

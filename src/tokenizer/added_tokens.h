@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace stamp {
@@ -26,13 +27,19 @@ struct Cut {
 class AddedTokens {
  public:
   explicit AddedTokens(std::vector<AddedToken> tokens);  // tokens with empty text are left out
+  AddedTokens(const AddedTokens&) = delete;              // the index looks into tokens_
+  AddedTokens& operator=(const AddedTokens&) = delete;
   // Leftmost match first, the longest of those that start together; no part is empty.
   std::vector<Cut> cut(std::string_view text, bool with_special) const;
   const std::vector<AddedToken>& all() const { return tokens_; }
 
  private:
-  std::vector<AddedToken> tokens_;                             // long ones first
-  std::array<std::vector<std::uint32_t>, 256> by_first_byte_;  // indices into tokens_, long ones first
+  const AddedToken* match(std::string_view text, std::size_t at, bool with_special) const;
+
+  std::vector<AddedToken> tokens_;  // long ones first
+  // Vocabularies have thousands of tokens that begin alike (<unused0>, ...): looked up by length, not one by one.
+  std::array<std::vector<std::size_t>, 256> lengths_;                         // by first byte, long ones first
+  std::unordered_map<std::string_view, std::vector<std::uint32_t>> indices_;  // by text, into tokens_
 };
 
 }  // namespace stamp

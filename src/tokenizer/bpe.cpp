@@ -1,9 +1,8 @@
 #include "tokenizer/bpe.h"
 
-#include <queue>
-#include <tuple>
-
+#include "base/error.h"
 #include "formats/utf8.h"
+#include "tokenizer/merge_queue.h"
 
 namespace stamp {
 namespace {
@@ -49,8 +48,8 @@ std::string spelling_of_bytes(std::string_view bytes) {
 }
 
 Bpe::Bpe(const std::vector<std::optional<std::string>>& pieces,
-         const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words)
-    : whole_words_(whole_words), entries_(static_cast<std::int32_t>(pieces.size())) {
+         const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words, Unspelled unspelled)
+    : whole_words_(whole_words), unspelled_(std::move(unspelled)), entries_(static_cast<std::int32_t>(pieces.size())) {
   symbols_.reserve(pieces.size());
   for (std::size_t id = 0; id < pieces.size(); ++id)
     if (pieces[id]) symbols_[*pieces[id]] = static_cast<std::int32_t>(id);
@@ -72,25 +71,19 @@ std::int32_t Bpe::symbol_of(const std::string& bytes) {
   return at->second;
 }
 
-const Bpe::Merge* Bpe::merge_of(std::int32_t left, std::int32_t right) const {
-  const auto found = merges_.find(pair_key(left, right));
-  return found == merges_.end() ? nullptr : &found->second;
+void Bpe::fail(std::string_view word, unsigned char byte) const {
+  // The character that holds the byte, for the message alone.
+  for (std::size_t at = 0; at < word.size();) {
+    const auto size = static_cast<std::size_t>(decode_utf8(word, at).bytes);
+    const std::string_view character = word.substr(at, size);
+    if (character.find(static_cast<char>(byte)) != std::string_view::npos)
+      throw DataError(unspelled_.where + ": the tokenizer cannot spell this text: its vocabulary has no token for " +
+                      byte_in_words(byte, character));
+    at += size;
+  }
+  throw DataError(unspelled_.where + ": the tokenizer's vocabulary has no token for " + byte_in_words(byte, ""));
 }
 
-// A merge whose result is no entry falls apart into bytes, as in llama.cpp.
-void Bpe::emit(std::int32_t symbol, std::vector<std::int32_t>& ids) const {
-  if (symbol < entries_) {
-    ids.push_back(symbol);
-    return;
-  }
-  for (const char b : extra_[static_cast<std::size_t>(symbol - entries_)]) {
-    const std::int32_t single = bytes_[static_cast<unsigned char>(b)];
-    if (single < entries_) ids.push_back(single);
-  }
-}
-
-// The best-ranked adjacent pair is merged first, the leftmost of equals; candidates wait in a heap over a linked list,
-// so that a word of n bytes costs n log n. A candidate whose parts have changed meanwhile is dropped.
 void Bpe::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
   if (whole_words_) {
     if (const auto found = symbols_.find(word); found != symbols_.end() && found->second < entries_) {
@@ -98,45 +91,34 @@ void Bpe::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
       return;
     }
   }
-  struct Node {
-    std::int32_t symbol, previous, next;
+  std::vector<std::int32_t> bytes;
+  bytes.reserve(word.size());
+  for (const char b : word) bytes.push_back(bytes_[static_cast<unsigned char>(b)]);
+  std::vector<Symbol> symbols = linked_symbols(bytes);
+  const auto id_at = [&](std::int32_t index) { return symbols[static_cast<std::size_t>(index)].id; };
+  merge_symbols<std::int32_t>(symbols,
+                              [&](std::int32_t left, std::int32_t right) -> std::optional<Merged<std::int32_t>> {
+                                const auto found = merges_.find(pair_key(id_at(left), id_at(right)));
+                                if (found == merges_.end()) return std::nullopt;
+                                return Merged<std::int32_t>{found->second.rank, found->second.symbol};
+                              });
+  bool unknown_before = false;
+  const auto put = [&](std::int32_t symbol, unsigned char byte) {
+    const bool known = symbol < entries_;
+    if (!known && unspelled_.unknown < 0) fail(word, byte);
+    if (known || !unknown_before || !unspelled_.fuse) ids.push_back(known ? symbol : unspelled_.unknown);
+    unknown_before = !known;
   };
-  struct Candidate {
-    std::int32_t rank, left, left_symbol, right_symbol;
-    bool operator>(const Candidate& other) const { return std::tie(rank, left) > std::tie(other.rank, other.left); }
-  };
-  const auto size = static_cast<std::int32_t>(word.size());
-  std::vector<Node> nodes(word.size());
-  for (std::int32_t i = 0; i < size; ++i) {
-    const auto at = static_cast<std::size_t>(i);
-    nodes[at] = {bytes_[static_cast<unsigned char>(word[at])], i - 1, i + 1 < size ? i + 1 : -1};
+  for (std::int32_t i = symbols.empty() ? -1 : 0; i >= 0; i = symbols[static_cast<std::size_t>(i)].next) {
+    const std::int32_t symbol = id_at(i);
+    if (symbol < entries_) {
+      put(symbol, 0);
+      continue;
+    }
+    // A merge whose result is no entry falls apart into bytes, as in llama.cpp.
+    for (const char b : extra_[static_cast<std::size_t>(symbol - entries_)])
+      put(bytes_[static_cast<unsigned char>(b)], static_cast<unsigned char>(b));
   }
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> waiting;
-  const auto consider = [&](std::int32_t left) {
-    if (left < 0) return;
-    const Node& node = nodes[static_cast<std::size_t>(left)];
-    if (node.next < 0) return;
-    const std::int32_t right_symbol = nodes[static_cast<std::size_t>(node.next)].symbol;
-    if (const Merge* merge = merge_of(node.symbol, right_symbol))
-      waiting.push({merge->rank, left, node.symbol, right_symbol});
-  };
-  for (std::int32_t i = 0; i + 1 < size; ++i) consider(i);
-  while (!waiting.empty()) {
-    const Candidate best = waiting.top();
-    waiting.pop();
-    Node& left = nodes[static_cast<std::size_t>(best.left)];
-    if (left.symbol != best.left_symbol || left.next < 0) continue;
-    Node& right = nodes[static_cast<std::size_t>(left.next)];
-    if (right.symbol != best.right_symbol) continue;
-    left.symbol = merge_of(best.left_symbol, best.right_symbol)->symbol;
-    right.symbol = -1;
-    left.next = right.next;
-    if (left.next >= 0) nodes[static_cast<std::size_t>(left.next)].previous = best.left;
-    consider(left.previous);
-    consider(best.left);
-  }
-  for (std::int32_t i = size == 0 ? -1 : 0; i >= 0; i = nodes[static_cast<std::size_t>(i)].next)
-    emit(nodes[static_cast<std::size_t>(i)].symbol, ids);
 }
 
 }  // namespace stamp

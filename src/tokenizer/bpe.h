@@ -8,6 +8,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "tokenizer/word_model.h"
+
 namespace stamp {
 
 // Vocabularies spell bytes as printable characters (the table of GPT-2). Nothing when `text` has a character that
@@ -15,24 +17,16 @@ namespace stamp {
 std::optional<std::string> bytes_of_spelling(std::string_view text);
 std::string spelling_of_bytes(std::string_view bytes);
 
-// Looks up string_view keys without a copy.
-struct StringHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-};
-template <typename T>
-using StringMap = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
-
-class Bpe {
+class Bpe : public WordModel {
  public:
   // `pieces`: vocabulary entries by id, as bytes; an entry without value cannot come out of merging (spelled
   // otherwise). `merges`: pairs as bytes, best first. `whole_words` (ignore_merges): a word that is an entry is taken
-  // whole.
+  // whole. `unspelled`: for bytes without an entry of their own, which published vocabularies have: SmolLM2's lacks
+  // 0x04 and twenty others.
   Bpe(const std::vector<std::optional<std::string>>& pieces,
-      const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words);
+      const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words, Unspelled unspelled = {});
 
-  // Appends the ids of `word`. Bytes without an entry of their own are left out (only damaged vocabularies have such).
-  void encode(std::string_view word, std::vector<std::int32_t>& ids) const;
+  void encode(std::string_view word, std::vector<std::int32_t>& ids) const override;
 
  private:
   struct Merge {
@@ -43,10 +37,10 @@ class Bpe {
     return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) | static_cast<std::uint32_t>(right);
   }
   std::int32_t symbol_of(const std::string& bytes);
-  const Merge* merge_of(std::int32_t left, std::int32_t right) const;
-  void emit(std::int32_t symbol, std::vector<std::int32_t>& ids) const;
+  [[noreturn]] void fail(std::string_view word, unsigned char byte) const;
 
   bool whole_words_;
+  Unspelled unspelled_;
   std::int32_t entries_;                   // symbols below are ids, symbols from here on only appear in merges
   StringMap<std::int32_t> symbols_;        // bytes -> symbol
   std::vector<std::string> extra_;         // bytes of the symbols from entries_ on

@@ -1,13 +1,10 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "formats/utf8.h"
-#include "tokenizer/byte_level.h"
+#include "tokenizer/settings.h"
 
 namespace stamp {
 namespace {
-
-// GGUF's token types.
-enum : std::int32_t { kUnknown = 2, kControl = 3, kUserDefined = 4 };
 
 struct Family {
   const char* pre;
@@ -29,7 +26,7 @@ std::string family_of(const std::string& pre, const std::string& where) {
                   did_you_mean(pre, known));
 }
 
-void add_steps(ByteLevelSettings& settings) {
+void add_steps(TokenizerSettings& settings) {
   const auto isolate = [&](const std::string& expression) {
     settings.steps.push_back({Pattern(expression), SplitStep::Keep::isolated, false});
   };
@@ -37,7 +34,7 @@ void add_steps(ByteLevelSettings& settings) {
     settings.whole_words = true;
     isolate(pattern_a());
   } else if (settings.family == "qwen2") {
-    settings.nfc = true;
+    settings.normalize.emplace_back();  // form C
     isolate(pattern_b());
   } else {
     if (settings.family == "smollm") isolate(R"(\p{N})");
@@ -47,17 +44,21 @@ void add_steps(ByteLevelSettings& settings) {
 
 }  // namespace
 
-ByteLevelSettings settings_from_gguf(TokenizerSource source, const std::string& where) {
-  if (source.model != "gpt2")
-    throw DataError(where + ": tokenizer.ggml.model is \"" + source.model +
-                    "\"; supported is \"gpt2\" (byte-level BPE)" +
-                    (source.model == "llama" ? ", not yet SentencePiece" : ""));
-  ByteLevelSettings settings;
+TokenizerSettings settings_from_gguf(TokenizerSource source, const std::string& where) {
+  if (source.model == "gpt2") return settings_from_merges(std::move(source), where);
+  if (source.model == "llama") return settings_from_scores(std::move(source), where);
+  throw DataError(where + ": tokenizer.ggml.model is \"" + source.model +
+                  "\"; supported are \"gpt2\" (byte-level BPE) and \"llama\" (SentencePiece BPE)" +
+                  did_you_mean(source.model, {"gpt2", "llama"}));
+}
+
+TokenizerSettings settings_from_merges(TokenizerSource source, const std::string& where) {
+  TokenizerSettings settings;
+  settings.where = where;
   settings.family = family_of(source.pre, where);
   if (source.merges.empty()) throw DataError(where + ": has no tokenizer.ggml.merges");
-  if (!source.types.empty() && source.types.size() != source.tokens.size())
-    throw DataError(where + ": has " + std::to_string(source.types.size()) + " token types for " +
-                    std::to_string(source.tokens.size()) + " tokens");
+  if (!source.types.empty()) refuse_other_count(source, "token types", source.types.size(), where);
+  refuse_duplicates(source.tokens, where);
   settings.spellings = std::move(source.tokens);
   settings.merges.reserve(source.merges.size());
   for (const std::string& merge : source.merges) {
@@ -66,17 +67,8 @@ ByteLevelSettings settings_from_gguf(TokenizerSource source, const std::string& 
       throw DataError(where + ": the merge \"" + repaired_utf8(merge) + "\" is not two parts with a space between");
     settings.merges.emplace_back(merge.substr(0, space), merge.substr(space + 1));
   }
-  for (std::size_t id = 0; id < source.types.size(); ++id) {
-    const std::int32_t type = source.types[id];
-    if (type != kUnknown && type != kControl && type != kUserDefined) continue;
-    AddedToken token;
-    token.text = settings.spellings[id];
-    token.id = static_cast<std::int32_t>(id);
-    token.special = type != kUserDefined;
-    settings.added.push_back(std::move(token));
-  }
-  settings.bos = source.bos;
-  if (source.add_bos && source.bos >= 0) settings.before.push_back(static_cast<std::int32_t>(source.bos));
+  add_apart(source.types, settings);
+  add_ends(source, where, settings);
   add_steps(settings);
   return settings;
 }

@@ -1,106 +1,16 @@
-// tokenizer.json of Hugging Face's tokenizers library, byte-level BPE families. Specification: models 4.1.
-#include <algorithm>
+// tokenizer.json of Hugging Face's tokenizers library: the BPE families. Specification: models 4.1, 4.5.
+#include <string_view>
+#include <unordered_map>
 
-#include "base/error.h"
-#include "base/text.h"
-#include "tokenizer/byte_level.h"
+#include "tokenizer/json_node.h"
 
 namespace stamp {
 namespace {
 
-const Json kNull;
-
-// A place in tokenizer.json: every read is checked and every message says where.
-class Node {
- public:
-  Node(const Json& value, std::string path, const std::string& where)
-      : value_(value), path_(std::move(path)), where_(where) {}
-
-  [[noreturn]] void fail(const std::string& message) const { throw DataError(where_ + ": " + path_ + " " + message); }
-  const Json& json() const { return value_; }
-  bool null() const { return value_.is_null(); }
-  Node operator[](const char* key) const {
-    if (!value_.is_object()) fail("must be an object");
-    const auto found = value_.find(key);
-    return {found == value_.end() ? kNull : *found, path_ + "." + key, where_};
-  }
-  std::vector<Node> items() const {
-    if (!value_.is_array()) fail("must be a list");
-    std::vector<Node> all;
-    all.reserve(value_.size());
-    for (const Json& item : value_) all.emplace_back(item, path_ + "[" + std::to_string(all.size()) + "]", where_);
-    return all;
-  }
-  std::string text() const {
-    if (!value_.is_string()) fail("must be text");
-    return value_.get<std::string>();
-  }
-  bool flag(bool otherwise) const {
-    if (null()) return otherwise;
-    if (!value_.is_boolean()) fail("must be true or false");
-    return value_.get<bool>();
-  }
-  std::int64_t integer() const {
-    if (!value_.is_number_integer()) fail("must be an integer");
-    return value_.get<std::int64_t>();
-  }
-
- private:
-  const Json& value_;
-  std::string path_;
-  const std::string& where_;
-};
-
-void read_normalizer(const Node& node, ByteLevelSettings& settings) {
-  if (node.null()) return;
-  const std::string type = node["type"].text();
-  if (type == "Sequence") {
-    for (const Node& item : node["normalizers"].items()) read_normalizer(item, settings);
-  } else if (type == "NFC") {
-    settings.nfc = true;
-  } else {
-    node.fail("is \"" + type + "\"; supported normalizers are NFC and Sequence");
-  }
-}
-
-SplitStep::Keep keep_of(const Node& node) {
-  const std::string behavior = node.text();
-  if (behavior == "Isolated") return SplitStep::Keep::isolated;
-  if (behavior == "Removed") return SplitStep::Keep::removed;
-  if (behavior == "MergedWithPrevious") return SplitStep::Keep::with_previous;
-  node.fail("is \"" + behavior + "\"; supported are Isolated, Removed, MergedWithPrevious");
-}
-
-// `mapped`: ByteLevel has turned the pieces into byte characters, after which nothing may split them.
-void read_pre_tokenizer(const Node& node, ByteLevelSettings& settings, bool& mapped) {
-  const std::string type = node["type"].text();
-  if (type == "Sequence") {
-    for (const Node& item : node["pretokenizers"].items()) read_pre_tokenizer(item, settings, mapped);
-    return;
-  }
-  if (mapped) node.fail("comes after ByteLevel, which must be the last step");
-  if (type == "ByteLevel") {
-    if (node["add_prefix_space"].flag(true)) node.fail("has add_prefix_space, which is not supported");
-    if (node["use_regex"].flag(true))
-      settings.steps.push_back({Pattern(pattern_c()), SplitStep::Keep::isolated, false});
-    mapped = true;
-  } else if (type == "Digits") {
-    const bool single = node["individual_digits"].flag(false);
-    settings.steps.push_back({Pattern(single ? R"(\p{N})" : R"(\p{N}+)"), SplitStep::Keep::isolated, false});
-  } else if (type == "Split") {
-    const Node pattern = node["pattern"];
-    const bool regex = !pattern["Regex"].null();
-    const std::string text = regex ? pattern["Regex"].text() : pattern["String"].text();
-    if (text.empty()) pattern.fail("is empty");
-    settings.steps.push_back(
-        {regex ? Pattern(text) : Pattern::literal(text), keep_of(node["behavior"]), node["invert"].flag(false)});
-  } else {
-    node.fail("is \"" + type + "\"; supported pre-tokenizers are ByteLevel, Digits, Split and Sequence");
-  }
-}
+using Vocabulary = std::unordered_map<std::string_view, std::int32_t>;  // Json itself searches its members one by one
 
 void put_spelling(const Node& node, const std::string& spelling, std::int64_t id, std::int64_t limit,
-                  ByteLevelSettings& settings) {
+                  TokenizerSettings& settings) {
   if (id < 0 || id >= limit)
     node.fail("gives \"" + spelling.substr(0, 80) + "\" the id " + std::to_string(id) + ", out of all proportion");
   const auto at = static_cast<std::size_t>(id);
@@ -112,36 +22,70 @@ void put_spelling(const Node& node, const std::string& spelling, std::int64_t id
   place = spelling;
 }
 
-void read_model(const Node& node, std::int64_t limit, ByteLevelSettings& settings) {
-  const std::string type = node["type"].null() ? "BPE" : node["type"].text();  // old files leave it out
-  if (type != "BPE") node.fail("is \"" + type + "\"; supported is byte-level BPE");
-  if (node["byte_fallback"].flag(false))
-    node.fail("has byte_fallback (SentencePiece-style BPE), which is not supported yet");
-  for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
-    if (const Node value = node[affix]; !value.null() && !value.text().empty()) value.fail("is not supported");
-  settings.whole_words = node["ignore_merges"].flag(false);
-  const Node vocabulary = node["vocab"];
-  if (!vocabulary.json().is_object()) vocabulary.fail("must be an object");
-  for (const auto& [spelling, id] : vocabulary.json().items()) {
-    if (!id.is_number_integer()) vocabulary.fail("gives \"" + spelling.substr(0, 80) + "\" an id that is no integer");
-    put_spelling(vocabulary, spelling, id.get<std::int64_t>(), limit, settings);
+Vocabulary read_vocabulary(const Node& node, std::int64_t limit, TokenizerSettings& settings) {
+  if (!node.json().is_object()) node.fail("must be an object");
+  Vocabulary vocabulary;
+  vocabulary.reserve(node.json().size());
+  for (const auto& [spelling, id] : node.json().items()) {
+    if (!id.is_number_integer()) node.fail("gives \"" + spelling.substr(0, 80) + "\" an id that is no integer");
+    put_spelling(node, spelling, id.get<std::int64_t>(), limit, settings);
+    vocabulary.emplace(spelling, id.get<std::int32_t>());
   }
-  for (const Node& merge : node["merges"].items()) {
+  return vocabulary;
+}
+
+// As in the library, a merge is made of entries and makes one.
+void check_merge(const Node& merge, const Vocabulary& vocabulary, const std::string& left, const std::string& right) {
+  if (left.empty() || right.empty()) merge.fail("has an empty part");
+  for (const std::string& part : {left, right, left + right})
+    if (vocabulary.count(part) == 0)
+      merge.fail("is \"" + left.substr(0, 80) + "\" and \"" + right.substr(0, 80) + "\", but \"" + part.substr(0, 160) +
+                 "\" is not in the vocabulary");
+}
+
+void read_merges(const Node& node, const Vocabulary& vocabulary, TokenizerSettings& settings) {
+  for (const Node& merge : node.items()) {
+    std::string left, right;
     if (merge.json().is_array()) {
       const std::vector<Node> parts = merge.items();
       if (parts.size() != 2) merge.fail("must have two parts");
-      settings.merges.emplace_back(parts[0].text(), parts[1].text());
-      continue;
+      left = parts[0].text();
+      right = parts[1].text();
+    } else {
+      const std::string text = merge.text();
+      const std::size_t space = text.find(' ');
+      if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
+        merge.fail("must be two parts with a space between");
+      left = text.substr(0, space);
+      right = text.substr(space + 1);
     }
-    const std::string text = merge.text();
-    const std::size_t space = text.find(' ');
-    if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
-      merge.fail("must be two parts with a space between");
-    settings.merges.emplace_back(text.substr(0, space), text.substr(space + 1));
+    check_merge(merge, vocabulary, left, right);
+    settings.merges.emplace_back(std::move(left), std::move(right));
   }
 }
 
-void read_added(const Node& node, std::int64_t limit, ByteLevelSettings& settings) {
+// A byte without a token is no fault of its own: Gemma 2's file has a tab where <0x09> would be.
+void read_model(const Node& node, std::int64_t limit, TokenizerSettings& settings) {
+  const std::string type = node["type"].null() ? "BPE" : node["type"].text();  // old files leave it out
+  if (type != "BPE") node.fail("is \"" + type + "\"; supported is BPE");
+  for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
+    if (const Node value = node[affix]; !value.null() && !value.text().empty()) value.fail("is not supported");
+  settings.whole_words = node["ignore_merges"].flag(false);
+  settings.byte_fallback = node["byte_fallback"].flag(false);
+  settings.fuse_unknown = node["fuse_unk"].flag(false);
+  if (settings.byte_fallback && settings.model == TokenizerSettings::Model::bytes)
+    node["byte_fallback"].fail("is true, which does not go with the pre-tokenizer ByteLevel");
+  const Vocabulary vocabulary = read_vocabulary(node["vocab"], limit, settings);
+  settings.uses.assign(settings.spellings.size(), TokenizerSettings::Use::entry);
+  read_merges(node["merges"], vocabulary, settings);
+  if (const Node unknown = node["unk_token"]; !unknown.null() && !unknown.text().empty()) {
+    const auto found = vocabulary.find(unknown.text());
+    if (found == vocabulary.end()) unknown.fail("is \"" + unknown.text() + "\", which is not in the vocabulary");
+    settings.unknown = found->second;
+  }
+}
+
+void read_added(const Node& node, std::int64_t limit, TokenizerSettings& settings) {
   if (node.null()) return;
   for (const Node& item : node.items()) {
     AddedToken token;
@@ -159,7 +103,7 @@ void read_added(const Node& node, std::int64_t limit, ByteLevelSettings& setting
   }
 }
 
-std::vector<std::int32_t> template_ids(const Node& processor, const Node& piece, const ByteLevelSettings& settings) {
+std::vector<std::int32_t> template_ids(const Node& processor, const Node& piece, const TokenizerSettings& settings) {
   std::vector<std::int32_t> ids;
   const std::string name = piece["SpecialToken"]["id"].text();
   const Node tokens = processor["special_tokens"];
@@ -172,7 +116,7 @@ std::vector<std::int32_t> template_ids(const Node& processor, const Node& piece,
   return ids;
 }
 
-void read_post_processor(const Node& node, ByteLevelSettings& settings) {
+void read_post_processor(const Node& node, TokenizerSettings& settings) {
   if (node.null()) return;
   const std::string type = node["type"].text();
   if (type == "Sequence") {
@@ -196,20 +140,22 @@ void read_post_processor(const Node& node, ByteLevelSettings& settings) {
 
 }  // namespace
 
-ByteLevelSettings settings_from_json(const Json& tokenizer, const TokenizerSource& source, const std::string& where) {
+TokenizerSettings settings_from_json(const Json& tokenizer, const TokenizerSource& source, const std::string& where) {
   const Node root(tokenizer, "$", where);
-  ByteLevelSettings settings;
+  TokenizerSettings settings;
+  settings.where = where;
   settings.family = "tokenizer.json";
   const Json& vocabulary = root["model"]["vocab"].json();
   const Json& added = root["added_tokens"].json();
   const auto entries = static_cast<std::int64_t>(vocabulary.size() + added.size());
   const std::int64_t limit = 4 * entries + 1024;  // holes are allowed, absurd ids are not
   read_normalizer(root["normalizer"], settings);
-  bool mapped = false;
-  if (const Node pre = root["pre_tokenizer"]; !pre.null()) read_pre_tokenizer(pre, settings, mapped);
+  const bool bytes = read_pre_tokenizer(root["pre_tokenizer"], settings);
+  settings.model = bytes ? TokenizerSettings::Model::bytes : TokenizerSettings::Model::characters;
   read_model(root["model"], limit, settings);
-  if (!mapped) root["pre_tokenizer"].fail("has no ByteLevel step; only byte-level BPE is supported");
+  if (!bytes) read_decoder(root["decoder"], settings);
   read_added(root["added_tokens"], limit, settings);
+  settings.uses.resize(settings.spellings.size(), TokenizerSettings::Use::apart);  // added, but not in the vocabulary
   read_post_processor(root["post_processor"], settings);
   settings.bos = source.bos;
   return settings;

@@ -74,6 +74,7 @@ Pattern Pattern::literal(std::string_view text) {
 
 Pattern::~Pattern() = default;
 Pattern::Pattern(Pattern&&) noexcept = default;
+Pattern& Pattern::operator=(Pattern&&) noexcept = default;
 
 struct Pattern::Search::Buffers {
   pcre2_match_data* data = nullptr;

@@ -19,7 +19,7 @@ class Pattern {
   static Pattern literal(std::string_view text);
   ~Pattern();
   Pattern(Pattern&&) noexcept;
-  Pattern& operator=(Pattern&&) = delete;
+  Pattern& operator=(Pattern&&) noexcept;
 
   const std::string& expression() const { return expression_; }
 

@@ -1,4 +1,4 @@
-#include "tokenizer/byte_level.h"
+#include "tokenizer/settings.h"
 
 namespace stamp {
 namespace {

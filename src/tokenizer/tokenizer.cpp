@@ -1,7 +1,7 @@
 #include "tokenizer/tokenizer.h"
 
 #include "base/error.h"
-#include "tokenizer/byte_level.h"
+#include "tokenizer/settings.h"
 
 namespace stamp {
 
@@ -11,8 +11,8 @@ std::unique_ptr<Tokenizer> open_tokenizer(const Checkpoint& checkpoint) {
   if (!source.present)
     throw DataError(where + ": has no tokenizer (looked for tokenizer.json or the tokenizer.ggml metadata of GGUF)");
   if (!source.tokenizer_json.is_null())
-    return byte_level_tokenizer(settings_from_json(source.tokenizer_json, source, where + "/tokenizer.json"));
-  return byte_level_tokenizer(settings_from_gguf(std::move(source), where));
+    return make_tokenizer(settings_from_json(source.tokenizer_json, source, where + "/tokenizer.json"));
+  return make_tokenizer(settings_from_gguf(std::move(source), where));
 }
 
 }  // namespace stamp

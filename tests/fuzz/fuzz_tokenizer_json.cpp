@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "formats/json_text.h"
-#include "tokenizer/byte_level.h"
+#include "tokenizer/settings.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view all(reinterpret_cast<const char*>(data), size);
@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const stamp::Json json = stamp::parse_json(all.substr(0, end), "tokenizer.json");
     const auto tokenizer =
-        stamp::byte_level_tokenizer(stamp::settings_from_json(json, stamp::TokenizerSource(), "tokenizer.json"));
+        stamp::make_tokenizer(stamp::settings_from_json(json, stamp::TokenizerSource(), "tokenizer.json"));
     for (const bool special : {false, true}) tokenizer->decode(tokenizer->encode(text, special));
   } catch (const stamp::DataError&) {
   }

@@ -9,8 +9,8 @@
 #include "support/catch.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
-#include "tokenizer/byte_level.h"
 #include "tokenizer/pattern.h"
+#include "tokenizer/settings.h"
 
 using namespace stamp;
 

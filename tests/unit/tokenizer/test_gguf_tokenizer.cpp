@@ -3,7 +3,8 @@
 #include "formats/utf8.h"
 #include "support/catch.h"
 #include "support/message.h"
-#include "tokenizer/byte_level.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/settings.h"
 
 using namespace stamp;
 using stamp::test::data_error;
@@ -29,7 +30,7 @@ TokenizerSource source_with(const std::string& pre) {
 }
 
 std::unique_ptr<Tokenizer> tokenizer_of(TokenizerSource source) {
-  return byte_level_tokenizer(settings_from_gguf(std::move(source), "model.gguf"));
+  return make_tokenizer(settings_from_gguf(std::move(source), "model.gguf"));
 }
 
 }  // namespace
@@ -78,8 +79,8 @@ TEST_CASE("tokenizers that would be guessed are refused", "[tokenizer]") {
   CHECK(lacks(data_error([] { tokenizer_of(source_with("")); }), "is missing") == "");
   CHECK(lacks(data_error([] { tokenizer_of(source_with("smolm")); }), "did you mean \"smollm\"") == "");
   TokenizerSource source = source_with("smollm");
-  source.model = "llama";
-  CHECK(lacks(data_error([&] { tokenizer_of(source); }), "SentencePiece") == "");
+  source.model = "bert";
+  CHECK(lacks(data_error([&] { tokenizer_of(source); }), "\"bert\"; supported are \"gpt2\"") == "");
   source = source_with("smollm");
   source.merges = {"nospace"};
   CHECK(lacks(data_error([&] { tokenizer_of(source); }), "two parts") == "");

@@ -1,0 +1,69 @@
+#include "tokenizer/normalize.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/error.h"
+
+namespace stamp {
+
+std::string composed(std::string_view text) {
+  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; }))
+    return std::string(text);
+  utf8proc_uint8_t* out = nullptr;
+  const utf8proc_ssize_t size =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
+                   &out, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  if (size < 0) throw Error(ExitCode::internal, std::string("Unicode normalization: ") + utf8proc_errmsg(size));
+  std::string normal(reinterpret_cast<const char*>(out), static_cast<std::size_t>(size));
+  std::free(out);
+  return normal;
+}
+
+std::string replaced(std::string_view text, const Pattern& pattern, std::string_view by) {
+  std::string out;
+  Pattern::Search search(pattern);
+  std::size_t done = 0;
+  Match match;
+  while (done < text.size() && search.next(text, done, match)) {
+    out.append(text, done, match.begin - done).append(by);
+    done = match.end;
+  }
+  return out.append(text, done, std::string_view::npos);
+}
+
+std::string replaced(std::string_view text, std::string_view what, std::string_view by) {
+  std::string out;
+  out.reserve(text.size() + text.size() / 4);
+  std::size_t done = 0;
+  for (std::size_t at = text.find(what); at != std::string_view::npos; at = text.find(what, done)) {
+    out.append(text, done, at - done).append(by);
+    done = at + what.size();
+  }
+  return out.append(text, done, std::string_view::npos);
+}
+
+std::string normalized(std::string_view text, const std::vector<NormalizeStep>& steps) {
+  std::string out(text);
+  for (const NormalizeStep& step : steps) {
+    switch (step.kind) {
+      case NormalizeStep::Kind::compose: out = composed(out); break;
+      case NormalizeStep::Kind::replace: out = replaced(out, step.pattern.value(), step.text); break;
+      case NormalizeStep::Kind::prepend:
+        if (!out.empty()) out.insert(0, step.text);
+        break;
+    }
+  }
+  return out;
+}
+
+std::string Metaspace::apply(std::string_view text, bool at_start) const {
+  std::string out = replaced(text, " ", mark);
+  const bool wanted = prepend == Prepend::always || (prepend == Prepend::first && at_start);
+  if (wanted && out.compare(0, mark.size(), mark) != 0) out.insert(0, mark);
+  return out;
+}
+
+}  // namespace stamp
