@@ -12,11 +12,12 @@
 
 namespace stamp {
 
-enum class PluginKind { architecture, sequence_transform, method, weight_quantizer, allocator, metric, text };
+enum class PluginKind { architecture, sequence_transform, method, weight_quantizer, allocator, metric, text, task };
 const char* name_of(PluginKind kind);  // "sequence transform", ...
 
 struct OptionInfo {
-  enum class Type { boolean, integer, real, text, choice };
+  // count: a number of rows, or a share of the sequence, written s/32.
+  enum class Type { boolean, integer, real, text, choice, count };
   std::string name;
   Type type = Type::real;
   Json fallback;                     // the default; null means "auto" (the value `auto` is allowed and is the default)
@@ -32,6 +33,8 @@ struct PlanFacts {
   std::int64_t skip_first = 0;
   double low_bits = 4;  // activations.bits
   int calibration_samples = 0;
+  // Sequences of other lengths come too, or only (then tokens and context are 0): zero-shot questions.
+  bool any_length = false;
   Json options = Json::object();  // the plugin's own options, complete
 };
 
@@ -42,6 +45,9 @@ struct PluginInfo {
   std::string cost;     // what it costs online, in words
   std::vector<OptionInfo> options;
   bool needs_calibration = false;
+  std::string reads = "data";  // metrics: the section whose work items they observe, "data" or "zero_shot"
+  bool needs_block_inputs = false;  // methods: of the full-precision model over the calibration items
+  bool trained = false;             // methods: the result depends on the trial's grids and bits and is kept between runs
   // Empty when the combination works; otherwise the reason, as a phrase that ends a sentence.
   std::function<std::string(const PlanFacts&)> refuse;
 };
@@ -62,6 +68,10 @@ double real_option(const Json& options, const std::string& name);
 std::int64_t integer_option(const Json& options, const std::string& name);
 bool flag_option(const Json& options, const std::string& name);
 std::string text_option(const Json& options, const std::string& name);
+// Rows that a count means in a sequence of `tokens`: the number itself; of a share s/n max(1, round(tokens / n)).
+// Specification methods 2.5.
+std::int64_t count_option(const Json& options, const std::string& name, std::int64_t tokens);
+bool is_share(const Json& value);  // text "s/n" with a whole n from 1 to 10^9
 
 // Fills defaults; throws ConfigError naming unknown keys (with the nearest name), wrong types, values out of range.
 Json complete_options(const PluginInfo& info, const Json& given, const std::string& where);

@@ -1,12 +1,13 @@
 #include "cli/catalog.h"
 
 #include "data/text.h"
-#include "engine/weight_quantizers.h"
 #include "eval/register.h"
 #include "methods/register.h"
 #include "models/info/architecture.h"
 #include "quant/allocation.h"
+#include "tasks/task.h"
 #include "transforms/sequence_transform.h"
+#include "weights/register.h"
 
 namespace stamp {
 
@@ -19,6 +20,7 @@ Catalog make_catalog() {
   for (const AllocatorPlugin& p : allocators()) catalog.add(PluginKind::allocator, p.info);
   for_each_metric([&]<class T>() { catalog.add(PluginKind::metric, T::info()); });
   for (PluginInfo& info : known_texts()) catalog.add(PluginKind::text, std::move(info));
+  for (const TaskPlugin& t : tasks()) catalog.add(PluginKind::task, t.info);
   return catalog;
 }
 

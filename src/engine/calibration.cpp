@@ -42,26 +42,36 @@ void observe_items(Network& network, const Workload& workload, const std::vector
   }
 }
 
+ChannelMaximaObserver::ChannelMaximaObserver(const std::vector<Slot*>& watched, ChannelMaxima& maxima)
+    : watched_(watched) {
+  for (Slot* slot : watched_) {
+    std::vector<float>& largest = maxima[slot->info().name];
+    largest.resize(static_cast<std::size_t>(slot->info().features), 0.0f);
+    slot->set_observer([&largest](const SlotInfo&, ConstMatrixView x) {
+      for (std::int64_t t = 0; t < x.rows; ++t) {
+        const float* row = x.row(t);
+        for (std::int64_t j = 0; j < x.cols; ++j) {
+          float& top = largest[static_cast<std::size_t>(j)];
+          top = std::max(top, std::fabs(row[j]));
+        }
+      }
+    });
+  }
+}
+
+ChannelMaximaObserver::~ChannelMaximaObserver() {
+  for (Slot* slot : watched_) slot->set_observer(nullptr);
+}
+
 ChannelMaxima measure_channel_maxima(Network& network, const Workload& workload, Monitor& monitor) {
   std::vector<Slot*> watched;
   for (LinearSite* site : network.linear_sites()) watched.push_back(site);
   ChannelMaxima maxima;
-  std::vector<std::vector<float>*> rows;
-  for (Slot* slot : watched) {
-    auto& row = maxima[slot->info().name];
-    row.assign(static_cast<std::size_t>(slot->info().features), 0.0f);
-    rows.push_back(&row);
+  const ChannelMaximaObserver observer(watched, maxima);
+  for (std::int64_t i = 0; i < workload.count(); ++i) {
+    monitor.step(i, workload.count());
+    network.run(workload.item(i));
   }
-  observe_items(
-      network, workload, watched,
-      [&](std::size_t slot, ConstMatrixView x) {
-        float* largest = rows[slot]->data();
-        for (std::int64_t t = 0; t < x.rows; ++t) {
-          const float* row = x.row(t);
-          for (std::int64_t j = 0; j < x.cols; ++j) largest[j] = std::max(largest[j], std::fabs(row[j]));
-        }
-      },
-      monitor);
   return maxima;
 }
 

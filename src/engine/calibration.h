@@ -17,6 +17,17 @@ void observe_items(Network& network, const Workload& workload, const std::vector
                    const std::function<void(std::size_t slot, ConstMatrixView activation)>& observe, Monitor& monitor);
 
 using ChannelMaxima = std::map<std::string, std::vector<float>>;  // slot -> max |x_j| over all tokens
+// Adds to `maxima` what passes through `watched` while it lives.
+class ChannelMaximaObserver {
+ public:
+  ChannelMaximaObserver(const std::vector<Slot*>& watched, ChannelMaxima& maxima);
+  ~ChannelMaximaObserver();
+  ChannelMaximaObserver(const ChannelMaximaObserver&) = delete;
+  ChannelMaximaObserver& operator=(const ChannelMaximaObserver&) = delete;
+
+ private:
+  std::vector<Slot*> watched_;
+};
 ChannelMaxima measure_channel_maxima(Network& network, const Workload& workload, Monitor& monitor);
 
 // Mean e_i and spread of every planned slot under its transform.

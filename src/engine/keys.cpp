@@ -14,9 +14,23 @@ constexpr int reference_version = 1;
 constexpr int channel_maxima_version = 1;
 constexpr int basis_version = 1;
 constexpr int row_energies_version = 1;
+constexpr int training_version = 1;
 
 Json machine(const KeyContext& context) {
   return {{"threads", context.threads}, {"arithmetic", context.arithmetic}};
+}
+
+Json activation_grid(const ActivationSpec& a) {
+  if (a.bits >= 16) return {{"bits", 16}};
+  Json grid = {{"bits", a.bits}, {"granularity", a.granularity}, {"symmetric", a.symmetric}, {"clip", a.clip}};
+  if (a.granularity == "group") grid["group_size"] = a.group_size;
+  return grid;
+}
+
+// Not whether the cache is transformed along the sequence: methods are trained without that.
+Json cache_grid(const CacheSpec& c) {
+  if (c.bits >= 16) return {{"bits", 16}};
+  return {{"bits", c.bits}, {"granularity", c.granularity}, {"symmetric", c.symmetric}, {"clip", c.clip}};
 }
 
 }  // namespace
@@ -47,7 +61,7 @@ Json channel_maxima_key(const KeyContext& context) {
           {"machine", machine(context)}};
 }
 
-Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated) {
+Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated, bool trained) {
   const QuantizationSpec& q = spec.quantization;
   Json weights = {{"bits", q.weights.bits}};
   if (q.weights.bits < 16) {
@@ -65,7 +79,15 @@ Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibra
               {"key_cache_quantized", q.kv_cache.bits < 16},
               {"weights", weights}};
   if (calibrated) key["calibration"] = context.calibration;
+  if (trained) key["grids"] = {{"activations", activation_grid(q.activations)}, {"kv_cache", cache_grid(q.kv_cache)}};
   return key;
+}
+
+Json training_key(const KeyContext& context, const TrialSpec& spec, const Json& part) {
+  return {{"version", training_version},
+          {"prepared", prepared_key(context, spec, true, true)},
+          {"machine", machine(context)},
+          {"part", part}};
 }
 
 Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot) {

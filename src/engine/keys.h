@@ -21,8 +21,11 @@ struct KeyContext {
 
 Json reference_key(const KeyContext& context, const Json& data, const std::vector<std::string>& metrics);
 Json channel_maxima_key(const KeyContext& context);
-// Method, weights, and whether the key cache is quantized; calibration where `calibrated`.
-Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated);
+// Method, weights, and whether the key cache is quantized; calibration where `calibrated`; the grids of activations and
+// caches where the method was `trained` under them.
+Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated, bool trained);
+// A part of what a trained method keeps.
+Json training_key(const KeyContext& context, const TrialSpec& spec, const Json& part);
 // Bases of the token correlation at the slots of a prepared network.
 Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot);
 Json row_energies_key(const KeyContext& context, const Json& prepared, const TrialSpec& spec, std::int64_t tokens);

@@ -57,6 +57,7 @@ void run_phases(Session& session, const TrialRequest& request, Record& record, M
 
   const std::vector<Metric> reference = session.reference(spec, monitor);
   Network& network = session.prepared(spec, monitor);
+  record.training = session.training();
   const std::vector<SlotPlan> plans = session.slots(spec, monitor);
   record.averages = average_bits(network, plans, spec.quantization.weights);
 

@@ -5,8 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "engine/weight_quantizer.h"
-#include "methods/method.h"
+#include "engine/preparation.h"
 
 namespace stamp {
 
@@ -35,6 +34,29 @@ std::vector<Metric> metrics_from(const std::string& text) {
   return record_from_json(Json::parse(text)).metrics;
 }
 
+bool needs_items(const PluginInfo& info) {
+  return info.needs_calibration || info.needs_block_inputs;
+}
+
+// What a method trained, in the user's cache under the settings of the trial.
+class CachedMethodStore : public MethodStore {
+ public:
+  CachedMethodStore(const ResultCache& cache, KeyContext context, const TrialSpec& spec, ResultCache::Warn warn)
+      : cache_(cache), context_(std::move(context)), spec_(spec), warn_(std::move(warn)) {}
+  std::optional<std::string> load(const Json& part) override {
+    return cache_.load("training", training_key(context_, spec_, part), warn_);
+  }
+  void store(const Json& part, std::string_view bytes) override {
+    cache_.store("training", training_key(context_, spec_, part), bytes, warn_);
+  }
+
+ private:
+  const ResultCache& cache_;
+  KeyContext context_;
+  const TrialSpec& spec_;
+  ResultCache::Warn warn_;
+};
+
 }  // namespace
 
 Json content_of(const Workload& workload) {
@@ -56,7 +78,7 @@ bool Session::needs_calibration(const TrialSpec& spec) const {
   const bool weights =
       q.weights.bits < 16 &&
       find_plugin(options_.plugins.weight_quantizers, q.weights.quantizer, "weight quantizer").info.needs_calibration;
-  return method(spec).info.needs_calibration || weights || transform_info(q.sequence.transform).needs_calibration ||
+  return needs_items(method(spec).info) || weights || transform_info(q.sequence.transform).needs_calibration ||
          needs_row_energies(q.allocation);
 }
 
@@ -176,8 +198,9 @@ Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
   const MethodPlugin& plugin = method(spec);
   const WeightQuantizerPlugin& weights =
       find_plugin(options_.plugins.weight_quantizers, q.weights.quantizer, "weight quantizer");
-  const bool calibrated = plugin.info.needs_calibration || (q.weights.bits < 16 && weights.info.needs_calibration);
-  const Json key = prepared_key(key_context(), spec, calibrated);
+  const bool calibrated =
+      needs_items(plugin.info) || (q.weights.bits < 16 && weights.info.needs_calibration);
+  const Json key = prepared_key(key_context(), spec, calibrated, plugin.info.trained);
   if (live_.key == key) {
     for (const std::string& w : live_.warnings) monitor.warn(w);
     return *live_.network;
@@ -194,25 +217,19 @@ Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
   };
   made.network = model_->build();
   ++counters_.builds;
-  MethodContext context;
-  context.options = q.method_options;
-  context.key_cache_quantized = q.kv_cache.bits < 16;
-  context.seed = method_seed(spec);
-  context.warn = warn;
-  context.channel_maxima = [&](const std::string& slot) {
-    const auto found = maxima.find(slot);
-    if (found == maxima.end()) throw TrialError("calibration", "no channel maxima were measured for slot " + slot);
-    return found->second;
-  };
-  plugin.make()->prepare(*made.network, context);
-  if (q.weights.bits < 16) {
-    WeightContext w;
-    w.spec = q.weights;
-    w.warn = warn;
-    w.step = [&](std::int64_t done, std::int64_t total) { monitor.step(done, total); };
-    weights.make()->quantize(*made.network, w);
-  }
-  made.network->pack();
+  CachedMethodStore store(cache_, key_context(), spec, warn_into(monitor));
+  PreparationRequest request;
+  request.method = &plugin;
+  request.weights = q.weights.bits < 16 ? &weights : nullptr;
+  request.spec = &spec;
+  request.calibration = calibrated ? calibration_ : nullptr;
+  request.maxima = plugin.info.needs_calibration ? &maxima : nullptr;
+  request.store = &store;
+  request.warn = warn;
+  Preparation preparation(*made.network, request, monitor);
+  for (std::size_t block = 0; block < made.network->blocks(); ++block) preparation.block(block);
+  preparation.finish();
+  made.training = preparation.training();
   made.key = key;
   live_ = std::move(made);
   return *live_.network;
@@ -318,6 +335,7 @@ std::vector<SlotPlan> Session::slots(const TrialSpec& spec, Monitor& monitor) {
   if (plans.empty()) return plans;
   set_transforms(plans, spec.quantization, tokens, options_.gemm, calibrated_transform(spec, monitor));
   set_bits(plans, spec.quantization.allocation, tokens, row_energies(spec, plans, monitor));
+  set_rules(plans, spec.quantization, tokens, options_.gemm);
   return plans;
 }
 

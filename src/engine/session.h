@@ -58,6 +58,8 @@ class Session {
   void run(Network& network, const std::vector<std::unique_ptr<Evaluator>>& evaluators, Monitor& monitor);
   std::vector<std::unique_ptr<Evaluator>> evaluators(const std::vector<std::string>& names) const;
 
+  const Json& training() const { return live_.training; }  // of the prepared network
+
   // The next trial builds its own; models, texts and results stay.
   void drop_network() { live_ = {}; }
 
@@ -69,6 +71,7 @@ class Session {
     Json key;
     std::unique_ptr<Network> network;
     std::vector<std::string> warnings;  // of its making; every trial that uses it repeats them
+    Json training = Json::array();      // and its history, where the method was trained
   };
   const Workload& workload(const Json& key, const std::function<std::unique_ptr<Workload>()>& make);
   const MethodPlugin& method(const TrialSpec& spec) const;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "base/error.h"
 
@@ -40,9 +42,8 @@ std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec)
 }
 
 std::int64_t high_tokens_of(const AllocationSpec& allocation, std::int64_t tokens) {
-  const auto found = allocation.options.find("high_tokens");
-  if (found == allocation.options.end() || !found->is_number_integer()) return 0;
-  return std::min(found->get<std::int64_t>(), tokens);
+  if (!allocation.options.contains("high_tokens")) return 0;
+  return std::min(count_option(allocation.options, "high_tokens", tokens), tokens);
 }
 
 bool needs_row_energies(const AllocationSpec& allocation) {
@@ -108,12 +109,75 @@ void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, st
   }
 }
 
+namespace {
+
+std::shared_ptr<const SequenceTransform> identity_of(std::int64_t tokens) {
+  SequenceTransformRequest request;
+  request.tokens = tokens;
+  return make_sequence_transform("identity", request);
+}
+
+bool calibrated_for_one_length(const QuantizationSpec& spec) {
+  for (const SequenceTransformPlugin& p : sequence_transforms())
+    if (p.info.name == spec.sequence.transform && p.info.needs_calibration) return true;
+  return needs_row_energies(spec.allocation);
+}
+
+RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens) {
+  AllocationRequest request;
+  request.tokens = tokens;
+  request.low_bits = low_bits;
+  request.options = allocation.options;
+  return allocator(allocation.kind).allocate(request);
+}
+
+// No longer than what is skipped: nothing is transformed.
+std::shared_ptr<const SequenceTransform> transform_of(const QuantizationSpec& spec, bool transformed,
+                                                      std::int64_t tokens, Gemm gemm) {
+  if (!transformed || tokens <= spec.sequence.skip_first) return identity_of(tokens);
+  return with_skipped(spec.sequence.skip_first,
+                      make_sequence_transform(spec.sequence.transform, transform_request(spec, tokens, gemm)));
+}
+
+RowBits low_bits_only(double low_bits, std::int64_t tokens) {
+  RowBits bits;
+  bits.bits.assign(static_cast<std::size_t>(tokens), static_cast<float>(low_bits));
+  bits.high_bits = static_cast<float>(low_bits);
+  return bits;
+}
+
+}  // namespace
+
+void set_rules(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm) {
+  // Slots share what depends on the length alone.
+  auto transforms = std::make_shared<std::map<std::pair<bool, std::int64_t>, std::shared_ptr<const SequenceTransform>>>();
+  const auto shared_transform = [=, settings = spec](bool transformed, std::int64_t n) {
+    auto& entry = (*transforms)[{transformed, n}];
+    if (!entry) entry = transform_of(settings, transformed, n, gemm);
+    return entry;
+  };
+  for (SlotPlan& plan : plans) {
+    plan.whole = std::make_shared<RowRules>([=, settings = spec, own = RowRule{plan.transform, plan.bits},
+                                             low = plan.low_bits, transformed = plan.transformed](std::int64_t n) {
+      if (n == tokens) return own;
+      if (calibrated_for_one_length(settings))
+        throw TrialError("tokens", fmt::format("a sequence of {} tokens: transform {} and allocation {} are calibrated "
+                                               "for {} tokens only",
+                                               n, settings.sequence.transform, settings.allocation.kind, tokens));
+      return RowRule{shared_transform(transformed, n), bits_of(settings.allocation, low, n)};
+    });
+    plan.decode = std::make_shared<RowRules>([=, low = plan.low_bits](std::int64_t n) {
+      return RowRule{shared_transform(false, n), low_bits_only(low, n)};
+    });
+  }
+}
+
 InstalledQuantizers::InstalledQuantizers(const std::vector<SlotPlan>& plans, bool statistics) {
   if (statistics) statistics_.resize(plans.size());  // never again: slots hold pointers into it
   for (std::size_t i = 0; i < plans.size(); ++i) {
     auto quantizer = std::make_shared<SlotQuantizer>();
-    quantizer->transform = plans[i].transform;
-    quantizer->bits = plans[i].bits;
+    quantizer->whole = plans[i].whole;
+    quantizer->decode = plans[i].decode;
     quantizer->grid = plans[i].grid;
     quantizer->statistics = statistics ? &statistics_[i] : nullptr;
     quantizer->workspace = &workspace_;

@@ -18,8 +18,9 @@ struct SlotPlan {
   double low_bits = 4;
   ActivationGrid grid;
   bool transformed = true;  // false: L = I (caches of option B)
-  std::shared_ptr<const SequenceTransform> transform;
+  std::shared_ptr<const SequenceTransform> transform;  // of a sequence of the trial's length
   RowBits bits;
+  std::shared_ptr<RowRules> whole, decode;  // of sequences of any length, and of rows that come one by one
 };
 
 // The slots that a trial quantizes, without transform and bits. Slots at 16 bits are left out.
@@ -49,6 +50,10 @@ struct RowEnergies {
 // Bits of every planned slot; `energies` in the order of `plans`, empty where the allocation needs none.
 void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, std::int64_t tokens,
               const std::vector<RowEnergies>& energies);
+
+// Rules of every planned slot: its own transform and bits for sequences of `tokens`; for other lengths a transform and
+// bits made for them, TrialError where these are calibrated for one length.
+void set_rules(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm);
 
 // Quantizers of all planned slots, from construction to destruction.
 class InstalledQuantizers {

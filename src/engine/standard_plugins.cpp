@@ -1,6 +1,6 @@
 #include "engine/plugins.h"
-#include "engine/weight_quantizer.h"
-#include "engine/weight_quantizers.h"
+#include "weights/weight_quantizer.h"
+#include "weights/register.h"
 #include "eval/evaluator.h"
 #include "eval/register.h"
 #include "methods/method.h"

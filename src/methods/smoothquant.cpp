@@ -27,26 +27,41 @@ std::vector<double> column_maxima(std::vector<LinearWeight>& weights) {
   return maxima;
 }
 
+class Smoothing : public MethodRun {
+ public:
+  Smoothing(Network& network, const MethodContext& context)
+      : network_(network), maxima_(context.channel_maxima), alpha_(real_option(context.options, "alpha")) {}
+
+  void block(std::size_t index) override {
+    for (LinearSite* site : network_.block_sites(index))
+      if (site->input_scale) smooth(*site);
+  }
+
+ private:
+  void smooth(LinearSite& site) {
+    const std::vector<float> activation = maxima_(site.info().name);
+    const std::vector<double> weight = column_maxima(site.weights());
+    if (activation.size() != weight.size())
+      throw std::logic_error(site.info().name + ": as many channel maxima as input features are needed");
+    std::vector<double> factors(weight.size());
+    float* norm = site.input_scale->data_ptr<float>();
+    for (std::size_t j = 0; j < factors.size(); ++j) {
+      const double w = std::max(smallest, weight[j]);
+      factors[j] = std::max(smallest, std::pow(static_cast<double>(activation[j]), alpha_) / std::pow(w, 1 - alpha_));
+      norm[j] = static_cast<float>(static_cast<double>(norm[j]) / factors[j]);
+    }
+    for (LinearWeight& w : site.weights()) scale_inputs(w.weight, factors);
+  }
+
+  Network& network_;
+  std::function<std::vector<float>(const std::string&)> maxima_;
+  double alpha_;
+};
+
 class SmoothQuantMethod : public Method {
  public:
-  void prepare(Network& network, const MethodContext& context) const override {
-    const double alpha = real_option(context.options, "alpha");
-    // Factors of all sites come from the untouched model, before the first weight changes.
-    for (LinearSite* site : network.linear_sites()) {
-      if (!site->input_scale) continue;
-      const std::vector<float> activation = context.channel_maxima(site->info().name);
-      const std::vector<double> weight = column_maxima(site->weights());
-      if (activation.size() != weight.size())
-        throw std::logic_error(site->info().name + ": as many channel maxima as input features are needed");
-      std::vector<double> factors(weight.size());
-      float* norm = site->input_scale->data_ptr<float>();
-      for (std::size_t j = 0; j < factors.size(); ++j) {
-        const double w = std::max(smallest, weight[j]);
-        factors[j] = std::max(smallest, std::pow(static_cast<double>(activation[j]), alpha) / std::pow(w, 1 - alpha));
-        norm[j] = static_cast<float>(static_cast<double>(norm[j]) / factors[j]);
-      }
-      for (LinearWeight& w : site->weights()) scale_inputs(w.weight, factors);
-    }
+  std::unique_ptr<MethodRun> start(Network& network, const MethodContext& context) const override {
+    return std::make_unique<Smoothing>(network, context);
   }
 };
 

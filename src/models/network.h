@@ -19,10 +19,37 @@
 
 namespace stamp {
 
+// Rows that enter a network together: a whole sequence, or the continuation of one.
+struct Segment {
+  std::int64_t rows = 0;
+  std::int64_t position = 0;  // of its first row, for RoPE and windows
+  std::int64_t parent = -1;   // an earlier segment, whose rows its own ones see; -1 = none
+  bool transformed = true;    // false: the decode rule, L = I and low bits (methods 2.8, 2.11)
+};
+using Segments = std::vector<Segment>;
+Segments whole_sequence(std::int64_t rows);
+
+// Transform and bits of the rows of one sequence.
+struct RowRule {
+  std::shared_ptr<const SequenceTransform> transform;  // covers all tokens, skip_first included
+  RowBits bits;
+};
+// The rules of one slot, by the number of tokens: made when a length first comes, kept for the next time.
+class RowRules {
+ public:
+  using Make = std::function<RowRule(std::int64_t tokens)>;  // TrialError for a length that has no rule
+  explicit RowRules(Make make) : make_(std::move(make)) {}
+  const RowRule& of(std::int64_t tokens);
+
+ private:
+  Make make_;
+  std::map<std::int64_t, RowRule> made_;
+};
+
 // How a slot quantizes: owned by the engine's wiring, shared by slots with equal settings except `statistics`.
 struct SlotQuantizer {
-  std::shared_ptr<const SequenceTransform> transform;  // covers s tokens, skip_first included
-  RowBits bits;
+  std::shared_ptr<RowRules> whole;   // of segments that are transformed
+  std::shared_ptr<RowRules> decode;  // of the others; may be null where none come
   ActivationGrid grid;
   SlotStatistics* statistics = nullptr;     // borrowed, may be null
   QuantizerWorkspace* workspace = nullptr;  // borrowed
@@ -40,8 +67,8 @@ class Slot {
   void set_observer(SlotObserver o) { observer_ = std::move(o); }
 
  protected:
-  // Observes, then quantizes x (s x d, contiguous float32) in place.
-  void pass(MatrixView x);
+  // Observes, then quantizes x (contiguous float32, the rows of all segments) in place, every segment on its own.
+  void pass(MatrixView x, const Segments& segments);
   SlotInfo info_;
   std::shared_ptr<const SlotQuantizer> quantizer_;
   SlotObserver observer_;
@@ -65,8 +92,16 @@ class LinearSite : public Slot {
   const FeatureTransform* online() const { return online_.get(); }
   // Moves the weights into the GEMM library's own layout and frees the plain ones. Idempotent.
   void pack();
-  // x: s x d. One output s x m per weight. Consumes x when it is the only owner.
-  std::vector<at::Tensor> forward(at::Tensor x);
+  bool packed() const { return !packed_.empty(); }
+  // Frees the weights in either layout; names stay. A loader fills them again.
+  void release();
+  // What the weights read in full precision: x after the online transform (s x d). Consumes x when it is its only
+  // owner, otherwise copies.
+  at::Tensor input(at::Tensor x) const;
+  // x: s x d, rows of all segments. One output s x m per weight. Consumes x when it is the only owner.
+  std::vector<at::Tensor> forward(at::Tensor x, const Segments& segments);
+  // forward() without online transform, observer and quantizer: x as input() gives it.
+  std::vector<at::Tensor> multiply(const at::Tensor& x) const;
 
  private:
   std::vector<LinearWeight> weights_;
@@ -78,26 +113,39 @@ class LinearSite : public Slot {
 class CacheSite : public Slot {
  public:
   using Slot::Slot;
-  void set_head_rotation(std::shared_ptr<const FeatureTransform> r) { rotation_ = std::move(r); }
+  // k -> k R on every head, and on the queries that meet it R itself, or `query` where R is not orthonormal: q R^-T.
+  void set_head_rotation(std::shared_ptr<const FeatureTransform> r, std::shared_ptr<const FeatureTransform> query = {}) {
+    query_rotation_ = query ? std::move(query) : r;
+    rotation_ = std::move(r);
+  }
   const FeatureTransform* head_rotation() const { return rotation_.get(); }
   // k: s x (nkv * hd) contiguous, changed in place (rotated per head, quantized with group = hd or whole row).
-  void process(at::Tensor& k);
-  void rotate(at::Tensor& q) const;  // the queries that meet this cache: s x (nh * hd), in place
+  void process(at::Tensor& k, const Segments& segments);
+  void rotate_keys(at::Tensor& k) const;  // the first half of process() alone
+  void rotate(at::Tensor& q) const;       // the queries that meet this cache: s x (nh * hd), in place
 
  private:
-  std::shared_ptr<const FeatureTransform> rotation_;
+  std::shared_ptr<const FeatureTransform> rotation_, query_rotation_;
 };
 
+class WeightRotation;
+
 // What a rotation method needs of a network whose residual stream may be rotated (decoders with RMSNorm).
-// Everything is offline and exact: the function does not change. Specification methods 6.1, 6.2.
+// Everything is offline and exact: the function does not change. Blocks change one at a time, so that a model larger
+// than memory can be walked through; the ends (embedding, final norm, head) change at once. Specification methods 6.1,
+// 6.2.
 class ResidualRotation {
  public:
   virtual ~ResidualRotation() = default;
   virtual std::int64_t width() const = 0;
-  virtual void fold_norms() = 0;  // gamma into the following weights; unties the head
-  // Embedding, readers and writers of the residual stream, head. Kept by the network, which rotates gathered rows with
-  // it.
-  virtual void rotate(std::shared_ptr<const FeatureTransform> q) = 0;
+  // Empty when the residual stream may be rotated, otherwise why not, as a phrase that ends a sentence.
+  virtual std::string refusal() const { return {}; }
+  virtual void fold_norms(std::size_t block) = 0;  // gamma into the weights that read the norm; weights plain
+  virtual void fold_final_norm() = 0;              // into the head, which becomes a tensor of its own
+  // Readers and writers of the residual stream in one block.
+  virtual void rotate(std::size_t block, const WeightRotation& q) = 0;
+  // Embedding rows as they are gathered, and the head. Kept by the network.
+  virtual void rotate_ends(std::shared_ptr<const FeatureTransform> q) = 0;
   struct AttentionBlock {
     LinearSite* qkv;     // weights()[0..2] = q, k, v
     LinearSite* output;  // weights()[0] = o
@@ -107,25 +155,52 @@ class ResidualRotation {
     CacheSite* value;
     std::int64_t heads, kv_heads, head_dim;
   };
-  virtual std::vector<AttentionBlock> blocks() = 0;
+  virtual AttentionBlock attention(std::size_t block) = 0;
 };
 
 struct WorkItem {
   std::int64_t index = 0;
   std::map<std::string, at::Tensor> inputs;  // "ids": int64 (tokens); images later: "latent", "text", ...
+  Segments segments;                         // of the rows; empty = one sequence of all of them
 };
 struct Outputs {
-  std::map<std::string, at::Tensor> named;  // "token_nll": float32 (tokens - 1), nats
+  // "token_nll": float32 (tokens - 1), nats. For an item with "targets", int64 (m x 2), rows and the ids they should
+  // predict: "target_logprob", float32 (m), and "target_greedy", int64 (m), 1 where the id is the likeliest.
+  std::map<std::string, at::Tensor> named;
 };
 
+// Between two linear sites of a block.
+struct BlockState {
+  at::Tensor residual;  // s x h
+  at::Tensor pending;   // what the next site's input() takes; undefined before the first step and after the last
+};
+
+// A stack of blocks, walked one at a time by sequential calibration, block-wise training and streamed evaluation.
 class Network {
  public:
   virtual ~Network() = default;
   virtual std::vector<LinearSite*> linear_sites() = 0;
   virtual std::vector<CacheSite*> cache_sites() = 0;
   virtual ResidualRotation* residual_rotation() { return nullptr; }
-  virtual void pack() = 0;  // after the last change of a weight, before the first run (running unpacked is allowed)
-  virtual Outputs run(const WorkItem& item) = 0;
+
+  virtual std::size_t blocks() const = 0;
+  virtual std::vector<LinearSite*> block_sites(std::size_t block) = 0;  // in the order in which they run
+  // Weights of a block from the checkpoint, plain; sites, slots and quantizers stay when they go. load() of a block that
+  // is there does nothing; a block that was changed and released comes back unchanged.
+  virtual void load(std::size_t block) = 0;
+  virtual void release(std::size_t block) = 0;
+  virtual void pack(std::size_t block) = 0;  // after the last change of its weights; running unpacked is allowed
+  virtual void pack_ends() = 0;              // what lies outside the blocks
+
+  virtual at::Tensor enter(const WorkItem& item) = 0;  // rows before block 0, s x h
+  // Step k of a block: runs site k - 1 on `pending` and makes what site k reads; step 0 starts from `residual`, the
+  // last (k = number of sites) leaves the block's output there.
+  virtual void step(std::size_t block, std::size_t k, BlockState& state, const WorkItem& item) = 0;
+  virtual Outputs leave(at::Tensor rows, const WorkItem& item) = 0;  // final norm, head, losses
+
+  void forward(std::size_t block, at::Tensor& rows, const WorkItem& item);  // all steps, in place
+  Outputs run(const WorkItem& item);                                        // all blocks
+  void pack();                                                              // all of it
 };
 
 // Work items of one data specification: token windows, later prompts and noise.
@@ -144,7 +219,7 @@ class Model {
  public:
   virtual ~Model() = default;
   virtual Json description() const = 0;  // name, digest, architecture, parameters, types of the stored tensors
-  virtual std::unique_ptr<Network> build() const = 0;
+  virtual std::unique_ptr<Network> build(bool load_blocks = true) const = 0;  // false: load() brings the blocks
   virtual std::unique_ptr<Workload> workload(const DataSpec& data) const = 0;
   virtual std::unique_ptr<Workload> workload(const CalibrationSpec& data) const = 0;
 };

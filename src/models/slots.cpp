@@ -2,6 +2,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
+#include <stdexcept>
+
 #include "base/error.h"
 #include "models/linear.h"
 #include "models/network.h"
@@ -9,37 +11,75 @@
 
 namespace stamp {
 
-void Slot::pass(MatrixView x) {
+Segments whole_sequence(std::int64_t rows) {
+  Segment all;
+  all.rows = rows;
+  return {all};
+}
+
+const RowRule& RowRules::of(std::int64_t tokens) {
+  const auto found = made_.find(tokens);
+  return found != made_.end() ? found->second : made_.emplace(tokens, make_(tokens)).first->second;
+}
+
+void Slot::pass(MatrixView x, const Segments& segments) {
   if (observer_) observer_(info_, x);
   if (!quantizer_) return;
   const SlotQuantizer& q = *quantizer_;
-  if (q.transform->tokens() != x.rows)
-    throw TrialError("tokens", info_.name + ": the sequence transform covers " + std::to_string(q.transform->tokens()) +
-                                   " tokens, the sample has " + std::to_string(x.rows));
-  quantize_sequence(x, *q.transform, q.bits, q.grid, x, q.statistics, *q.workspace);
+  std::int64_t first = 0;
+  for (const Segment& segment : segments) {
+    RowRules* rules = segment.transformed ? q.whole.get() : q.decode.get();
+    if (!rules) throw std::logic_error(info_.name + ": no rule for rows that come one by one was installed");
+    const RowRule& rule = rules->of(segment.rows);
+    if (rule.transform->tokens() != segment.rows)
+      throw TrialError("tokens", info_.name + ": the sequence transform covers " +
+                                     std::to_string(rule.transform->tokens()) + " tokens, the sample has " +
+                                     std::to_string(segment.rows));
+    const MatrixView rows{x.row(first), segment.rows, x.cols, x.stride};
+    quantize_sequence(rows, *rule.transform, rule.bits, q.grid, rows, q.statistics, *q.workspace);
+    first += segment.rows;
+  }
 }
 
 void LinearSite::pack() {
-  if (!packed_.empty()) return;
+  if (packed()) return;
   for (LinearWeight& w : weights_) {
     packed_.push_back(pack_weight(w.weight));
     w.weight.reset();
   }
 }
 
-std::vector<at::Tensor> LinearSite::forward(at::Tensor x) {
-  if (online_ || observer_ || quantizer_) {
-    // The transform and the quantizer work in place: a tensor that somebody else still reads is copied first.
-    const bool changes = online_ || quantizer_;
-    if (!x.is_contiguous() || (changes && x.use_count() > 1)) x = contiguous_copy(x);
-    if (online_) online_->apply(view(x));
-    pass(view(x));
+void LinearSite::release() {
+  packed_.clear();
+  for (LinearWeight& w : weights_) {
+    w.weight.reset();
+    w.bias.reset();
   }
+}
+
+at::Tensor LinearSite::input(at::Tensor x) const {
+  if (!online_) return x;
+  if (!x.is_contiguous() || x.use_count() > 1) x = contiguous_copy(x);
+  online_->apply(view(x));
+  return x;
+}
+
+std::vector<at::Tensor> LinearSite::multiply(const at::Tensor& x) const {
   std::vector<at::Tensor> outputs;
   outputs.reserve(weights_.size());
   for (std::size_t i = 0; i < weights_.size(); ++i)
     outputs.push_back(linear(x, packed_.empty() ? weights_[i].weight : packed_[i], weights_[i].bias));
   return outputs;
+}
+
+std::vector<at::Tensor> LinearSite::forward(at::Tensor x, const Segments& segments) {
+  x = input(std::move(x));
+  if (observer_ || quantizer_) {
+    // The quantizer works in place: a tensor that somebody else still reads is copied first.
+    if (!x.is_contiguous() || (quantizer_ && x.use_count() > 1)) x = contiguous_copy(x);
+    pass(view(x), segments);
+  }
+  return multiply(x);
 }
 
 namespace {
@@ -50,13 +90,36 @@ MatrixView by_head(at::Tensor& x, std::int64_t head_dim) {
 }
 }  // namespace
 
-void CacheSite::process(at::Tensor& k) {
+void CacheSite::rotate_keys(at::Tensor& k) const {
   if (rotation_) rotation_->apply(by_head(k, rotation_->size()));
-  pass(view(k));
+}
+
+void CacheSite::process(at::Tensor& k, const Segments& segments) {
+  rotate_keys(k);
+  pass(view(k), segments);
 }
 
 void CacheSite::rotate(at::Tensor& q) const {
-  if (rotation_) rotation_->apply(by_head(q, rotation_->size()));
+  if (query_rotation_) query_rotation_->apply(by_head(q, query_rotation_->size()));
+}
+
+void Network::forward(std::size_t block, at::Tensor& rows, const WorkItem& item) {
+  BlockState state;
+  state.residual = std::move(rows);
+  const std::size_t steps = block_sites(block).size();
+  for (std::size_t k = 0; k <= steps; ++k) step(block, k, state, item);
+  rows = std::move(state.residual);
+}
+
+Outputs Network::run(const WorkItem& item) {
+  at::Tensor rows = enter(item);
+  for (std::size_t block = 0; block < blocks(); ++block) forward(block, rows, item);
+  return leave(std::move(rows), item);
+}
+
+void Network::pack() {
+  for (std::size_t block = 0; block < blocks(); ++block) pack(block);
+  pack_ends();
 }
 
 }  // namespace stamp

@@ -50,6 +50,10 @@ Json metric_json(const Metric& m) {
   j["over"] = m.over;
   j["n"] = m.n;
   if (m.low && m.high) j["interval"] = {json_number(*m.low), json_number(*m.high)};
+  if (m.standard_error) j["standard_error"] = json_number(*m.standard_error);
+  if (m.activation_bits) j["activation_bits"] = json_number(*m.activation_bits);
+  if (m.kv_bits) j["kv_bits"] = json_number(*m.kv_bits);
+  if (m.leak_free) j["leak_free"] = true;
   j["protocol"] = m.protocol;
   j["lower_is_better"] = m.lower_is_better;
   if (!m.items.empty()) j["items"] = number_list(m.items);
@@ -192,6 +196,13 @@ Metric metric_from(const Json& json, const std::string& where) {
   m.protocol = f.text("protocol");
   m.lower_is_better = f.flag("lower_is_better", true);
   m.items = f.numbers("items");
+  const auto optional = [&](const char* key) {
+    return f.get(key) ? std::optional<double>(f.number(key)) : std::nullopt;
+  };
+  m.standard_error = optional("standard_error");
+  m.activation_bits = optional("activation_bits");
+  m.kv_bits = optional("kv_bits");
+  m.leak_free = f.flag("leak_free", false);
   return m;
 }
 
@@ -330,6 +341,7 @@ Json to_json(const Record& r) {
   if (r.failure)
     j["failure"] = {{"kind", r.failure->kind}, {"message", r.failure->message}, {"phase", r.failure->phase}};
   // Last, because it is long: the head of a line tells a reader what it is.
+  if (!r.training.empty()) j["training"] = r.training;
   j["slots"] = Json::array();
   for (const SlotResult& s : r.slots) j["slots"].push_back(slot_json(s));
   return j;
@@ -356,6 +368,7 @@ Record record_from_json(const Json& json) {
       r.metrics.push_back(metric_from((*list)[i], fmt::format("metrics[{}].", i)));
   r.bound = f.object("bound");
   r.averages = f.object("averages");
+  if (const Json* list = f.list("training")) r.training = *list;
   r.seeds = f.object("seeds");
   r.data = f.object("data");
   r.model = f.object("model");

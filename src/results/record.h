@@ -21,6 +21,11 @@ struct Metric {
   std::string protocol;             // context 2048, 4 windows, text digest, tokenizer digest: never mixed in one column
   std::vector<double> items;        // per-item values for paired comparisons (window losses), may be empty
   bool lower_is_better = true;
+  std::optional<double> standard_error;  // of the mean over the n items, where it is defined
+  // Average bits of the rows that were quantized while this metric was measured, where a pass has lengths of its own
+  // (the record's `averages` are those of a whole window).
+  std::optional<double> activation_bits, kv_bits;
+  bool leak_free = false;  // no scored token was part of what a transform mixed (methods 2.11)
 };
 
 // Row vectors of a slot in at most 64 bands: rows [edges[i], edges[i + 1]), the first 16 alone, then ever wider ones.
@@ -64,6 +69,7 @@ struct Record {
   std::vector<SlotResult> slots;
   Json averages = Json::object();  // activation_bits, kv_bits, weight_bits
   Json bound = Json::object();     // over all slots: worst ratio and its slot, sums of error and b1..b4
+  Json training = Json::array();   // history of a trained method: {"block" or "step", "loss", ...}
   Json seeds = Json::object();
   Json data = Json::object();   // name, digest, tokens, protocol
   Json model = Json::object();  // name, digest, parameters, types

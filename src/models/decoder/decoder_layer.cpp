@@ -1,22 +1,24 @@
 #include "models/decoder/decoder_layer.h"
 
 #include <cmath>
+#include <stdexcept>
 
-#include "models/kernels/attention.h"
+#include "models/decoder/segment_attention.h"
 #include "models/tensors.h"
 
 namespace stamp {
 namespace {
 
-LinearWeight load_linear(const std::string& name, const LinearTensors& tensors) {
-  return {name, load_matrix(*tensors.weight), tensors.bias ? load_vector(*tensors.bias) : at::Tensor()};
+void load_linear(LinearWeight& to, const LinearTensors& tensors) {
+  to.weight = load_matrix(*tensors.weight);
+  if (tensors.bias) to.bias = load_vector(*tensors.bias);
 }
 
 // A projection that RoPE rotates.
-LinearWeight load_rotated(const std::string& name, const LinearTensors& tensors, const DecoderConfig& config) {
-  if (!config.paired_rows) return load_linear(name, tensors);
-  return {name, load_unpaired(*tensors.weight, config.head_dim),
-          tensors.bias ? load_unpaired(*tensors.bias, config.head_dim) : at::Tensor()};
+void load_rotated(LinearWeight& to, const LinearTensors& tensors, const DecoderConfig& config) {
+  if (!config.paired_rows) return load_linear(to, tensors);
+  to.weight = load_unpaired(*tensors.weight, config.head_dim);
+  if (tensors.bias) to.bias = load_unpaired(*tensors.bias, config.head_dim);
 }
 
 }  // namespace
@@ -28,56 +30,91 @@ DecoderLayer::DecoderLayer(const DecoderSource& source, std::int64_t index, cons
       down(slots[5]),
       key(slots[1]),
       value(slots[2]),
+      source_(source),
       config_(source.config()),
+      index_(index),
       window_(config_.windows[static_cast<std::size_t>(index)]) {
-  const DecoderLayerTensors& t = source.tensors().layers[static_cast<std::size_t>(index)];
-  attention_norm = load_vector(*t.attention_norm);
-  feed_forward_norm = load_vector(*t.feed_forward_norm);
-  qkv.weights() = {load_rotated(slots[0].linears[0], t.q, config_), load_rotated(slots[0].linears[1], t.k, config_),
-                   load_linear(slots[0].linears[2], t.v)};
-  output.weights() = {load_linear(slots[3].linears[0], t.o)};
-  gate_up.weights() = {load_linear(slots[4].linears[0], t.gate), load_linear(slots[4].linears[1], t.up)};
-  down.weights() = {load_linear(slots[5].linears[0], t.down)};
+  for (LinearSite* site : sites())
+    for (const std::string& name : site->info().linears) site->weights().push_back({name, {}, {}});
   qkv.input_scale = &attention_norm;
   gate_up.input_scale = &feed_forward_norm;
 }
 
-void DecoderLayer::pack() {
-  for (LinearSite* site : {&qkv, &output, &gate_up, &down}) site->pack();
+void DecoderLayer::load() {
+  if (loaded()) return;
+  const DecoderLayerTensors& t = source_.tensors().layers[static_cast<std::size_t>(index_)];
+  attention_norm = load_vector(*t.attention_norm);
+  feed_forward_norm = load_vector(*t.feed_forward_norm);
+  load_rotated(qkv.weights()[0], t.q, config_);
+  load_rotated(qkv.weights()[1], t.k, config_);
+  load_linear(qkv.weights()[2], t.v);
+  load_linear(output.weights()[0], t.o);
+  load_linear(gate_up.weights()[0], t.gate);
+  load_linear(gate_up.weights()[1], t.up);
+  load_linear(down.weights()[0], t.down);
 }
 
-void DecoderLayer::forward(at::Tensor& x, const RopeTable& rope) {
-  const auto eps = static_cast<float>(config_.norm_eps);
-  at::Tensor normed = fresh_matrix(x.size(0), x.size(1));
-  rms_norm(const_view(x), attention_norm.const_data_ptr<float>(), eps, view(normed));
+void DecoderLayer::release() {
+  for (LinearSite* site : sites()) site->release();
+  attention_norm.reset();
+  feed_forward_norm.reset();
+}
 
-  std::vector<at::Tensor> projected = qkv.forward(std::move(normed));
+void DecoderLayer::pack() {
+  for (LinearSite* site : sites()) site->pack();
+}
+
+at::Tensor DecoderLayer::normed_input(const at::Tensor& residual) const {
+  at::Tensor normed = fresh_matrix(residual.size(0), residual.size(1));
+  rms_norm(const_view(residual), attention_norm.const_data_ptr<float>(), static_cast<float>(config_.norm_eps),
+           view(normed));
+  return normed;
+}
+
+at::Tensor DecoderLayer::attend(at::Tensor pending, const Segments& segments, const RopeTable& rope) {
+  std::vector<at::Tensor> projected = qkv.forward(std::move(pending), segments);
   at::Tensor q = std::move(projected[0]), k = std::move(projected[1]), v = std::move(projected[2]);
-  apply_rope(view(q), rope);
-  apply_rope(view(k), rope);
+  for_each_segment(segments, [&](const Segment& segment, std::int64_t first) {
+    apply_rope(rows_of(q, first, segment.rows), rope, segment.position);
+    apply_rope(rows_of(k, first, segment.rows), rope, segment.position);
+  });
   key.rotate(q);
-  key.process(k);
-  value.process(v);
+  key.process(k, segments);
+  value.process(v, segments);
   AttentionShape shape;
   shape.heads = config_.heads;
   shape.kv_heads = config_.kv_heads;
   shape.head_dim = config_.head_dim;
   shape.window = window_;
   shape.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
-  causal_attention(const_view(q), const_view(k), const_view(v), shape, view(q));
-  k.reset();
-  v.reset();
+  segment_attention(q, k, v, shape, segments);
+  return q;
+}
 
-  at::Tensor attended = output.forward(std::move(q))[0];
-  normed = fresh_matrix(x.size(0), x.size(1));
-  add_rms_norm(view(x), const_view(attended), feed_forward_norm.const_data_ptr<float>(), eps, view(normed));
-  attended.reset();
+at::Tensor DecoderLayer::feed_forward_input(at::Tensor& residual, at::Tensor pending, const Segments& segments) {
+  const at::Tensor attended = output.forward(std::move(pending), segments)[0];
+  at::Tensor normed = fresh_matrix(residual.size(0), residual.size(1));
+  add_rms_norm(view(residual), const_view(attended), feed_forward_norm.const_data_ptr<float>(),
+               static_cast<float>(config_.norm_eps), view(normed));
+  return normed;
+}
 
-  std::vector<at::Tensor> halves = gate_up.forward(std::move(normed));
+at::Tensor DecoderLayer::activate(at::Tensor pending, const Segments& segments) {
+  std::vector<at::Tensor> halves = gate_up.forward(std::move(pending), segments);
   silu_multiply(view(halves[0]), const_view(halves[1]));
-  at::Tensor activated = std::move(halves[0]);
-  halves.clear();
-  add(view(x), const_view(down.forward(std::move(activated))[0]));
+  return std::move(halves[0]);
+}
+
+void DecoderLayer::step(std::size_t k, BlockState& state, const Segments& segments, const RopeTable& rope) {
+  at::Tensor pending = std::move(state.pending);
+  switch (k) {
+    case 0: state.pending = normed_input(state.residual); break;
+    case 1: state.pending = attend(std::move(pending), segments, rope); break;
+    case 2: state.pending = feed_forward_input(state.residual, std::move(pending), segments); break;
+    case 3: state.pending = activate(std::move(pending), segments); break;
+    case 4: add(view(state.residual), const_view(down.forward(std::move(pending), segments)[0])); break;
+    default: throw std::logic_error("a decoder's block has four sites, five steps");
+  }
 }
 
 }  // namespace stamp

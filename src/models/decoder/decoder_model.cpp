@@ -24,7 +24,9 @@ class DecoderModel : public Model {
   }
 
   Json description() const override { return description_; }
-  std::unique_ptr<Network> build() const override { return std::make_unique<DecoderNetwork>(source_); }
+  std::unique_ptr<Network> build(bool load_blocks) const override {
+    return std::make_unique<DecoderNetwork>(source_, load_blocks);
+  }
   std::unique_ptr<Workload> workload(const DataSpec& data) const override {
     WindowRequest request;
     request.context = data.context;

@@ -1,10 +1,12 @@
 #include "models/decoder/decoder_network.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 
 #include <algorithm>
 
 #include "base/error.h"
+#include "models/decoder/segment_attention.h"
 #include "models/kernels/token_loss.h"
 #include "models/tensors.h"
 
@@ -29,13 +31,27 @@ at::Tensor checked_ids(const WorkItem& item, std::int64_t vocabulary) {
   return ids;
 }
 
+at::Tensor checked_targets(const at::Tensor& targets, std::int64_t rows, std::int64_t vocabulary) {
+  if (targets.dim() != 2 || targets.size(1) != 2 || targets.scalar_type() != at::kLong || targets.size(0) < 1)
+    throw std::logic_error("targets are pairs of a row and an id, int64, one or more");
+  at::Tensor pairs = targets.contiguous();
+  const std::int64_t* values = pairs.const_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < pairs.size(0); ++i)
+    if (values[2 * i] < 0 || values[2 * i] >= rows || values[2 * i + 1] < 0 || values[2 * i + 1] >= vocabulary)
+      throw std::logic_error("a target lies outside the rows or the vocabulary");
+  return pairs;
+}
+
 }  // namespace
 
-DecoderNetwork::DecoderNetwork(std::shared_ptr<const DecoderSource> source) : source_(std::move(source)) {
+DecoderNetwork::DecoderNetwork(std::shared_ptr<const DecoderSource> source, bool load_blocks)
+    : source_(std::move(source)) {
   const std::vector<SlotInfo> slots = decoder_slots(source_->config());
   const std::size_t per_layer = slots.size() / static_cast<std::size_t>(source_->config().layers);
   for (std::int64_t i = 0; i < source_->config().layers; ++i)
     layers_.emplace_back(*source_, i, slots.data() + static_cast<std::size_t>(i) * per_layer);
+  if (load_blocks)
+    for (DecoderLayer& l : layers_) l.load();
   const DecoderTensors& tensors = source_->tensors();
   final_norm_ = load_vector(*tensors.final_norm);
   head_ = Linear(load_matrix(tensors.head ? *tensors.head : *tensors.embedding));
@@ -45,7 +61,7 @@ DecoderNetwork::DecoderNetwork(std::shared_ptr<const DecoderSource> source) : so
 std::vector<LinearSite*> DecoderNetwork::linear_sites() {
   std::vector<LinearSite*> sites;
   for (DecoderLayer& l : layers_)
-    for (LinearSite* site : {&l.qkv, &l.output, &l.gate_up, &l.down}) sites.push_back(site);
+    for (LinearSite* site : l.sites()) sites.push_back(site);
   return sites;
 }
 
@@ -54,11 +70,6 @@ std::vector<CacheSite*> DecoderNetwork::cache_sites() {
   for (DecoderLayer& l : layers_)
     for (CacheSite* site : {&l.key, &l.value}) sites.push_back(site);
   return sites;
-}
-
-void DecoderNetwork::pack() {
-  for (DecoderLayer& l : layers_) l.pack();
-  head_.pack();
 }
 
 at::Tensor DecoderNetwork::embed(const at::Tensor& ids) const {
@@ -93,16 +104,47 @@ at::Tensor DecoderNetwork::losses(const at::Tensor& normed, const at::Tensor& id
   return out;
 }
 
-Outputs DecoderNetwork::run(const WorkItem& item) {
+void DecoderNetwork::score_targets(const at::Tensor& normed, const at::Tensor& targets, Outputs& outputs) const {
+  const std::int64_t count = targets.size(0);
+  at::Tensor logprob = fresh_matrix(1, count).reshape({count});
+  at::Tensor greedy = at::empty({count}, at::TensorOptions(at::kLong));
+  const at::Tensor rows = targets.select(1, 0).contiguous(), ids = targets.select(1, 1).contiguous();
+  for (std::int64_t first = 0; first < count; first += logit_rows) {
+    const std::int64_t n = std::min(logit_rows, count - first);
+    const at::Tensor logits = head(at::index_select(normed, 0, rows.narrow(0, first, n)));
+    const std::int64_t* wanted = ids.const_data_ptr<std::int64_t>() + first;
+    float* out = logprob.data_ptr<float>() + first;
+    token_losses(const_view(logits), wanted, out);
+    for (std::int64_t i = 0; i < n; ++i) out[i] = -out[i];
+    likeliest(const_view(logits), wanted, greedy.data_ptr<std::int64_t>() + first);
+  }
+  outputs.named["target_logprob"] = std::move(logprob);
+  outputs.named["target_greedy"] = std::move(greedy);
+}
+
+at::Tensor DecoderNetwork::enter(const WorkItem& item) {
+  return embed(checked_ids(item, source_->config().vocabulary));
+}
+
+void DecoderNetwork::step(std::size_t block, std::size_t k, BlockState& state, const WorkItem& item) {
+  const std::int64_t rows = state.residual.size(0);
+  const Segments segments = item.segments.empty() ? whole_sequence(rows) : item.segments;
+  check_segments(segments, rows);
+  std::int64_t positions = 0;
+  for (const Segment& s : segments) positions = std::max(positions, s.position + s.rows);
+  layers_[block].step(k, state, segments, rope(positions));
+}
+
+Outputs DecoderNetwork::leave(at::Tensor rows, const WorkItem& item) {
   const at::Tensor ids = checked_ids(item, source_->config().vocabulary);
-  at::Tensor x = embed(ids);
-  const RopeTable& table = rope(ids.size(0));
-  for (DecoderLayer& l : layers_) l.forward(x, table);
-  final_norm(x);
+  final_norm(rows);
   Outputs outputs;
   if (const auto wanted = item.inputs.find("want_logits"); wanted != item.inputs.end())
-    outputs.named["logits"] = head(at::index_select(x, 0, wanted->second));
-  if (!item.inputs.count("without_loss")) outputs.named["token_nll"] = losses(x, ids);
+    outputs.named["logits"] = head(at::index_select(rows, 0, wanted->second));
+  if (const auto targets = item.inputs.find("targets"); targets != item.inputs.end())
+    score_targets(rows, checked_targets(targets->second, rows.size(0), source_->config().vocabulary), outputs);
+  else if (!item.inputs.count("without_loss"))
+    outputs.named["token_nll"] = losses(rows, ids);
   return outputs;
 }
 

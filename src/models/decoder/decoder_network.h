@@ -11,35 +11,46 @@
 
 namespace stamp {
 
-// Inputs of a work item: "ids", int64 (tokens). Optional, for tests and benchmarks: "want_logits", int64 (n), positions
-// whose logits come back as "logits" (n x V); "without_loss" (anything) leaves the loss away.
-// Outputs: "token_nll", float32 (tokens - 1).
+// Inputs of a work item: "ids", int64 (tokens). "targets", int64 (m x 2), asks for target_logprob and target_greedy
+// instead of token_nll. Optional, for tests and benchmarks: "want_logits", int64 (n), positions whose logits come back as
+// "logits" (n x V); "without_loss" (anything) leaves the loss away.
 class DecoderNetwork : public Network, public ResidualRotation {
  public:
-  explicit DecoderNetwork(std::shared_ptr<const DecoderSource> source);
+  explicit DecoderNetwork(std::shared_ptr<const DecoderSource> source, bool load_blocks = true);
 
   std::vector<LinearSite*> linear_sites() override;
   std::vector<CacheSite*> cache_sites() override;
   ResidualRotation* residual_rotation() override { return this; }
-  void pack() override;
-  Outputs run(const WorkItem& item) override;
+  std::size_t blocks() const override { return layers_.size(); }
+  std::vector<LinearSite*> block_sites(std::size_t block) override { return layers_[block].sites(); }
+  void load(std::size_t block) override { layers_[block].load(); }
+  void release(std::size_t block) override { layers_[block].release(); }
+  using Network::pack;
+  void pack(std::size_t block) override { layers_[block].pack(); }
+  void pack_ends() override { head_.pack(); }
+  at::Tensor enter(const WorkItem& item) override;
+  void step(std::size_t block, std::size_t k, BlockState& state, const WorkItem& item) override;
+  Outputs leave(at::Tensor rows, const WorkItem& item) override;
 
-  // The steps of run(), apart, so that layers can be walked one by one.
+  const DecoderConfig& config() const { return source_->config(); }
   at::Tensor embed(const at::Tensor& ids) const;  // s x h
   const RopeTable& rope(std::int64_t positions);  // of at least that many
   DecoderLayer& layer(std::size_t i) { return layers_[i]; }
-  std::size_t layers() const { return layers_.size(); }
-  void final_norm(at::Tensor& x) const;                                      // in place
-  at::Tensor head(const at::Tensor& x) const;                                // logits of some rows, n x V
-  at::Tensor losses(const at::Tensor& normed, const at::Tensor& ids) const;  // s - 1
+  void final_norm(at::Tensor& x) const;        // in place
+  at::Tensor head(const at::Tensor& x) const;  // logits of some rows, n x V
 
   // ResidualRotation; decoder_rotation.cpp.
   std::int64_t width() const override { return source_->config().hidden; }
-  void fold_norms() override;
-  void rotate(std::shared_ptr<const FeatureTransform> q) override;
-  std::vector<AttentionBlock> blocks() override;
+  void fold_norms(std::size_t block) override;
+  void fold_final_norm() override;
+  void rotate(std::size_t block, const WeightRotation& q) override;
+  void rotate_ends(std::shared_ptr<const FeatureTransform> q) override;
+  AttentionBlock attention(std::size_t block) override;
 
  private:
+  at::Tensor losses(const at::Tensor& normed, const at::Tensor& ids) const;  // s - 1
+  void score_targets(const at::Tensor& normed, const at::Tensor& targets, Outputs& outputs) const;
+
   std::shared_ptr<const DecoderSource> source_;
   std::deque<DecoderLayer> layers_;
   at::Tensor final_norm_;

@@ -19,40 +19,43 @@ void require_plain(bool plain) {
 
 }  // namespace
 
-void DecoderNetwork::fold_norms() {
+void DecoderNetwork::fold_norms(std::size_t block) {
+  DecoderLayer& l = layers_[block];
+  require_plain(!l.qkv.packed());
+  const std::vector<double> attention = doubles(l.attention_norm), feed_forward = doubles(l.feed_forward_norm);
+  for (LinearWeight& w : l.qkv.weights()) scale_inputs(w.weight, attention);
+  for (LinearWeight& w : l.gate_up.weights()) scale_inputs(w.weight, feed_forward);
+  l.attention_norm.fill_(1);
+  l.feed_forward_norm.fill_(1);
+}
+
+void DecoderNetwork::fold_final_norm() {
   require_plain(!head_.packed());
-  for (DecoderLayer& l : layers_) {
-    const std::vector<double> attention = doubles(l.attention_norm), feed_forward = doubles(l.feed_forward_norm);
-    for (LinearWeight& w : l.qkv.weights()) scale_inputs(w.weight, attention);
-    for (LinearWeight& w : l.gate_up.weights()) scale_inputs(w.weight, feed_forward);
-    l.attention_norm.fill_(1);
-    l.feed_forward_norm.fill_(1);
-  }
   // The head is a tensor of its own even where the checkpoint ties it: embedding rows come from the file.
   scale_inputs(head_.plain(), doubles(final_norm_));
   final_norm_.fill_(1);
 }
 
-void DecoderNetwork::rotate(std::shared_ptr<const FeatureTransform> q) {
+// x / rms(x) commutes with an orthonormal Q only where no norm weight stands between.
+void DecoderNetwork::rotate(std::size_t block, const WeightRotation& q) {
+  DecoderLayer& l = layers_[block];
+  require_plain(!l.qkv.packed());
+  for (LinearSite* reader : {&l.qkv, &l.gate_up})
+    for (LinearWeight& w : reader->weights()) q.rotate_inputs(w.weight);
+  for (LinearSite* writer : {&l.output, &l.down})
+    for (LinearWeight& w : writer->weights()) q.rotate_outputs(w.weight, w.bias);
+}
+
+void DecoderNetwork::rotate_ends(std::shared_ptr<const FeatureTransform> q) {
   require_plain(!head_.packed());
-  // x / rms(x) commutes with an orthonormal Q only where no norm weight stands between.
-  const WeightRotation rotation(*q);
-  for (DecoderLayer& l : layers_) {
-    for (LinearSite* reader : {&l.qkv, &l.gate_up})
-      for (LinearWeight& w : reader->weights()) rotation.rotate_inputs(w.weight);
-    for (LinearSite* writer : {&l.output, &l.down})
-      for (LinearWeight& w : writer->weights()) rotation.rotate_outputs(w.weight, w.bias);
-  }
-  rotation.rotate_inputs(head_.plain());
+  WeightRotation(*q).rotate_inputs(head_.plain());
   embedding_rotations_.push_back(std::move(q));
 }
 
-std::vector<ResidualRotation::AttentionBlock> DecoderNetwork::blocks() {
+ResidualRotation::AttentionBlock DecoderNetwork::attention(std::size_t block) {
   const DecoderConfig& c = source_->config();
-  std::vector<AttentionBlock> out;
-  for (DecoderLayer& l : layers_)
-    out.push_back({&l.qkv, &l.output, &l.gate_up, &l.down, &l.key, &l.value, c.heads, c.kv_heads, c.head_dim});
-  return out;
+  DecoderLayer& l = layers_[block];
+  return {&l.qkv, &l.output, &l.gate_up, &l.down, &l.key, &l.value, c.heads, c.kv_heads, c.head_dim};
 }
 
 }  // namespace stamp

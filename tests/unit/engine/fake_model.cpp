@@ -9,7 +9,7 @@
 #include <new>
 
 #include "base/seed.h"
-#include "engine/weight_quantizers.h"
+#include "weights/register.h"
 #include "eval/register.h"
 #include "methods/method.h"
 #include "methods/rtn.h"
@@ -48,17 +48,35 @@ class FakeNetwork : public Network {
   }
   std::vector<LinearSite*> linear_sites() override { return {&first_, &second_}; }
   std::vector<CacheSite*> cache_sites() override { return {&cache_}; }
-  void pack() override {
+  std::size_t blocks() const override { return 1; }
+  std::vector<LinearSite*> block_sites(std::size_t) override { return {&first_, &second_}; }
+  void load(std::size_t) override {}
+  void release(std::size_t) override {}
+  using Network::pack;
+  void pack(std::size_t) override {
     first_.pack();
     second_.pack();
   }
-  Outputs run(const WorkItem& item) override {
+  void pack_ends() override {}
+  at::Tensor enter(const WorkItem& item) override {
     ++counters_->runs;
     if (options_.no_memory) throw std::bad_alloc();
-    const at::Tensor hidden = first_.forward(item.inputs.at("x"))[0];
-    at::Tensor cached = hidden.slice(1, 0, fake_cache).contiguous();
-    cache_.process(cached);
-    at::Tensor out = second_.forward(at::relu(at::cat({cached, hidden.slice(1, fake_cache)}, 1)))[0];
+    return item.inputs.at("x");
+  }
+  void step(std::size_t, std::size_t k, BlockState& state, const WorkItem&) override {
+    const Segments all = whole_sequence(state.residual.size(0));
+    if (k == 0) {
+      state.pending = state.residual;
+    } else if (k == 1) {
+      const at::Tensor hidden = first_.forward(std::move(state.pending), all)[0];
+      at::Tensor cached = hidden.slice(1, 0, fake_cache).contiguous();
+      cache_.process(cached, all);
+      state.pending = at::relu(at::cat({cached, hidden.slice(1, fake_cache)}, 1));
+    } else {
+      state.residual = second_.forward(std::move(state.pending), all)[0];
+    }
+  }
+  Outputs leave(at::Tensor out, const WorkItem&) override {
     if (options_.nan) out.fill_(std::numeric_limits<float>::quiet_NaN());
     Outputs outputs;
     outputs.named["token_nll"] = out.square().mean(1).slice(0, 1).contiguous();
@@ -121,7 +139,7 @@ class FakeModel : public Model {
   Json description() const override {
     return {{"name", "fake"}, {"digest", options_.digest}, {"parameters", 2304}, {"path", "/somewhere/fake"}};
   }
-  std::unique_ptr<Network> build() const override {
+  std::unique_ptr<Network> build(bool) const override {
     ++counters_->built;
     return std::make_unique<FakeNetwork>(counters_, options_);
   }
@@ -146,16 +164,25 @@ struct Halve {
   }
 };
 
-class HalveMethod : public Method {
- public:
-  void prepare(Network& network, const MethodContext& context) const override {
-    LinearSite* site = network.linear_sites().front();
+struct HalveRun : MethodRun {
+  Network& network;
+  MethodContext context;
+  HalveRun(Network& n, MethodContext c) : network(n), context(std::move(c)) {}
+  void block(std::size_t index) override {
+    LinearSite* site = network.block_sites(index).front();
     const std::vector<float> maxima = context.channel_maxima(site->info().name);
     float* w = site->weights()[0].weight.mutable_data_ptr<float>();
     for (std::int64_t m = 0; m < fake_hidden; ++m)
       for (std::int64_t j = 0; j < fake_width; ++j)
         w[m * fake_width + j] *= maxima[static_cast<std::size_t>(j)] > 5 ? 0.5f : 1.0f;
     context.warn("halved");
+  }
+};
+
+class HalveMethod : public Method {
+ public:
+  std::unique_ptr<MethodRun> start(Network& network, const MethodContext& context) const override {
+    return std::make_unique<HalveRun>(network, context);
   }
 };
 

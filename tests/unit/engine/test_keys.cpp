@@ -18,7 +18,7 @@ KeyContext context() {
 using Change = std::function<void(KeyContext&, TrialSpec&)>;
 
 Json prepared(const KeyContext& c, const TrialSpec& t) {
-  return prepared_key(c, t, true);
+  return prepared_key(c, t, true, false);
 }
 Json energies(const KeyContext& c, const TrialSpec& t) {
   return row_energies_key(c, prepared(c, t), t, t.data.context);
@@ -90,7 +90,23 @@ TEST_CASE("what cannot change the weights does not change their key") {
   // Without calibration the calibration text does not matter either.
   KeyContext other = context();
   other.calibration["digest"] = "d";
-  CHECK(prepared_key(context(), test::fake_trial(), false) == prepared_key(other, test::fake_trial(), false));
+  CHECK(prepared_key(context(), test::fake_trial(), false, false) == prepared_key(other, test::fake_trial(), false, false));
+}
+
+TEST_CASE("what a method trained depends on the grids, not on the sequence transform") {
+  const Json part = {{"block", 0}};
+  const Json usual = training_key(context(), test::fake_trial(), part);
+  TrialSpec t = test::fake_trial();
+  t.quantization.activations.bits = 3;
+  CHECK(training_key(context(), t, part) != usual);
+  t = test::fake_trial();
+  t.quantization.kv_cache.clip = 0.95;
+  CHECK(training_key(context(), t, part) != usual);
+  t = test::fake_trial();
+  t.quantization.sequence.transform = "dct";
+  t.quantization.kv_cache.transformed = false;
+  CHECK(training_key(context(), t, part) == usual);
+  CHECK(training_key(context(), t, {{"block", 1}}) != usual);
 }
 
 TEST_CASE("every ingredient of row energies changes their key") {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <memory>
 
+#include "methods/method.h"
 #include "models/decoder/decoder_network.h"
 #include "models/network.h"
 #include "unit/models/fixtures.h"
@@ -27,6 +28,12 @@ inline at::Tensor logits_of(Network& network, const std::vector<std::int64_t>& i
   item.inputs["want_logits"] = at::arange(static_cast<std::int64_t>(ids.size()), at::TensorOptions(at::kLong));
   item.inputs["without_loss"] = item.inputs["want_logits"];
   return network.run(item).named.at("logits");
+}
+
+// The method on every block, as the engine applies it.
+inline void apply(const Method& method, Network& network, const MethodContext& context) {
+  const std::unique_ptr<MethodRun> run = method.start(network, context);
+  for (std::size_t block = 0; block < network.blocks(); ++block) run->block(block);
 }
 
 inline double largest(const at::Tensor& tensor) {

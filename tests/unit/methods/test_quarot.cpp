@@ -17,9 +17,9 @@ std::vector<std::string> rotate(DecoderNetwork& network, const Options& options)
   std::vector<std::string> warnings;
   MethodContext context;
   context.options = {{"rotation", options.rotation}, {"seed", options.seed}};
-  context.key_cache_quantized = options.key_cache;
+  context.quantization.kv_cache.bits = options.key_cache ? 4 : 16;
   context.warn = [&](const std::string& text) { warnings.push_back(text); };
-  QuaRot::make()->prepare(network, context);
+  test::apply(*QuaRot::make(), network, context);
   return warnings;
 }
 

@@ -30,7 +30,7 @@ void smooth(Network& network, double alpha, const Maxima& maxima) {
   MethodContext context;
   context.options = {{"alpha", alpha}};
   context.channel_maxima = [&](const std::string& slot) { return maxima.at(slot); };
-  SmoothQuant::make()->prepare(network, context);
+  test::apply(*SmoothQuant::make(), network, context);
 }
 
 }  // namespace

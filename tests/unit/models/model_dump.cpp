@@ -1,5 +1,6 @@
-// Prints the logits at one position and the token losses of a window as JSON, for scripts/reference/logits.py.
-//   model_dump MODEL IDS.json POSITION
+// Prints the logits at some positions (one after the other) and the token losses of a window as JSON, for
+// scripts/reference/logits.py and tiny_models.py.
+//   model_dump MODEL IDS.json POSITION...
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
@@ -31,15 +32,17 @@ Json numbers(const at::Tensor& tensor) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc != 4) {
-    std::fprintf(stderr, "usage: model_dump MODEL IDS.json POSITION\n");
+  if (argc < 4) {
+    std::fprintf(stderr, "usage: model_dump MODEL IDS.json POSITION...\n");
     return 2;
   }
   DecoderNetwork network(std::make_shared<DecoderSource>(std::shared_ptr<const Checkpoint>(open_checkpoint(argv[1]))));
   network.pack();
   WorkItem item;
   item.inputs["ids"] = tensor_of(Json::parse(read_file(argv[2])).get<std::vector<std::int64_t>>());
-  item.inputs["want_logits"] = tensor_of({std::atoll(argv[3])});
+  std::vector<std::int64_t> positions;
+  for (int i = 3; i < argc; ++i) positions.push_back(std::atoll(argv[i]));
+  item.inputs["want_logits"] = tensor_of(positions);
   const Outputs outputs = network.run(item);
   const Json out = {{"logits", numbers(outputs.named.at("logits"))},
                     {"losses", numbers(outputs.named.at("token_nll"))}};

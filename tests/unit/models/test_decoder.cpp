@@ -55,8 +55,8 @@ std::vector<Reference> compare(const std::shared_ptr<const Checkpoint>& checkpoi
     };
     at::Tensor x = network.embed(tensor_of(ids, b * tokens, tokens));
     check("out.embed", x);
-    for (std::size_t i = 0; i < network.layers(); ++i) {
-      network.layer(i).forward(x, network.rope(static_cast<std::int64_t>(tokens)));
+    for (std::size_t i = 0; i < network.blocks(); ++i) {
+      network.forward(i, x, {});
       check("out.layers." + std::to_string(i), x);
     }
     network.final_norm(x);

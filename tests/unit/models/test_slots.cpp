@@ -1,5 +1,6 @@
 // What a slot does with an activation: online transform, observer, quantizer, product.
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 
 #include <cmath>
@@ -52,8 +53,10 @@ std::shared_ptr<SlotQuantizer> quantizer(std::int64_t tokens, double bits, std::
   auto q = std::make_shared<SlotQuantizer>();
   SequenceTransformRequest request;
   request.tokens = tokens;
-  q->transform = make_sequence_transform("identity", request);
-  q->bits.bits.assign(static_cast<std::size_t>(tokens), static_cast<float>(bits));
+  RowRule rule;
+  rule.transform = make_sequence_transform("identity", request);
+  rule.bits.bits.assign(static_cast<std::size_t>(tokens), static_cast<float>(bits));
+  q->whole = std::make_shared<RowRules>([rule](std::int64_t) { return rule; });
   q->grid.group = group;
   q->workspace = &workspace;
   q->statistics = statistics;
@@ -76,7 +79,7 @@ TEST_CASE("packed and plain products are the double product") {
     const std::vector<at::Tensor> expected = {plain_product(x, site.weights()[0].weight, site.weights()[0].bias),
                                               plain_product(x, site.weights()[1].weight, {})};
     for (int packed = 0; packed < 2; ++packed) {
-      const std::vector<at::Tensor> got = site.forward(x);
+      const std::vector<at::Tensor> got = site.forward(x, whole_sequence(x.size(0)));
       REQUIRE(got.size() == 2);
       for (std::size_t i = 0; i < 2; ++i)
         CHECK(difference(got[i], expected[i]) <= 48 * 6e-8 * 20);  // 48 roundings of sums below 20
@@ -101,15 +104,15 @@ TEST_CASE("a slot quantizes a copy of what others still read, and its own tensor
     fake_quantize_group(in, Grid{}, row);
   }
   const at::Tensor expected = plain_product(quantized, site.weights()[0].weight, site.weights()[0].bias);
-  CHECK(difference(site.forward(x)[0], expected) <= 1e-5);
+  CHECK(difference(site.forward(x, whole_sequence(x.size(0)))[0], expected) <= 1e-5);
   CHECK(difference(x, kept) == 0);
   CHECK(statistics.samples == 1);
   at::Tensor own = contiguous_copy(x);
   const float* storage = own.const_data_ptr<float>();
-  CHECK(difference(site.forward(std::move(own))[0], expected) <= 1e-5);
+  CHECK(difference(site.forward(std::move(own), whole_sequence(x.size(0)))[0], expected) <= 1e-5);
   CHECK(storage != nullptr);
   site.set_quantizer(nullptr);
-  CHECK(difference(site.forward(x)[0], plain_product(x, site.weights()[0].weight, site.weights()[0].bias)) <= 1e-5);
+  CHECK(difference(site.forward(x, whole_sequence(x.size(0)))[0], plain_product(x, site.weights()[0].weight, site.weights()[0].bias)) <= 1e-5);
 }
 
 TEST_CASE("the observer sees the activation behind the online transform and before the quantizer") {
@@ -128,7 +131,7 @@ TEST_CASE("the observer sees the activation behind the online transform and befo
     for (std::int64_t i = 0; i < activation.rows; ++i)
       for (std::int64_t j = 0; j < activation.cols; ++j) CHECK(activation.row(i)[j] == view(rotated).row(i)[j]);
   });
-  site.forward(x);
+  site.forward(x, whole_sequence(x.size(0)));
   CHECK(calls == 1);
 }
 
@@ -136,22 +139,22 @@ TEST_CASE("an online transform cancels against weights rotated with it") {
   LinearSite site = site_of(8, 24);
   const std::shared_ptr<const FeatureTransform> r = hadamard(24);
   const at::Tensor x = random_matrix(6, 24, 7);
-  const at::Tensor expected = site.forward(x)[0];
+  const at::Tensor expected = site.forward(x, whole_sequence(x.size(0)))[0];
   WeightRotation(*r).rotate_inputs(site.weights()[0].weight);
-  CHECK(difference(site.forward(x)[0], expected) > 0.1);
+  CHECK(difference(site.forward(x, whole_sequence(x.size(0)))[0], expected) > 0.1);
   site.set_online(r);
-  CHECK(difference(site.forward(x)[0], expected) <= 1e-5);
+  CHECK(difference(site.forward(x, whole_sequence(x.size(0)))[0], expected) <= 1e-5);
 }
 
 TEST_CASE("rotated outputs are the outputs times the transform, block by block, bias included") {
   LinearSite site = site_of(24, 10);
   const std::shared_ptr<const FeatureTransform> r = hadamard(12);
   const at::Tensor x = random_matrix(5, 10, 8);
-  at::Tensor expected = contiguous_copy(site.forward(x)[0]);
+  at::Tensor expected = contiguous_copy(site.forward(x, whole_sequence(x.size(0)))[0]);
   r->apply({expected.data_ptr<float>(), 10, 12, 12});
   LinearWeight& w = site.weights()[0];
   WeightRotation(*r).rotate_outputs(w.weight, w.bias);
-  CHECK(difference(site.forward(x)[0], expected) <= 1e-5);
+  CHECK(difference(site.forward(x, whole_sequence(x.size(0)))[0], expected) <= 1e-5);
 }
 
 TEST_CASE("caches are rotated and quantized head by head") {
@@ -160,7 +163,7 @@ TEST_CASE("caches are rotated and quantized head by head") {
   cache.set_head_rotation(r);
   const at::Tensor k = random_matrix(5, 32, 9), q = random_matrix(5, 64, 10);
   at::Tensor rotated_k = contiguous_copy(k), rotated_q = contiguous_copy(q);
-  cache.process(rotated_k);
+  cache.process(rotated_k, whole_sequence(5));
   cache.rotate(rotated_q);
   for (std::int64_t i = 0; i < 5; ++i)
     for (std::int64_t h = 0; h < 4; ++h) {
@@ -178,7 +181,7 @@ TEST_CASE("caches are rotated and quantized head by head") {
   QuantizerWorkspace workspace;
   cache.set_quantizer(quantizer(5, 4, 16, workspace));
   at::Tensor quantized = contiguous_copy(k), expected = contiguous_copy(rotated_k);
-  cache.process(quantized);
+  cache.process(quantized, whole_sequence(5));
   for (std::int64_t g = 0; g < 10; ++g) {
     const std::span<float> head(expected.data_ptr<float>() + g * 16, 16);
     const std::vector<float> in(head.begin(), head.end());
@@ -191,7 +194,100 @@ TEST_CASE("a transform for another number of tokens is a trial's error") {
   LinearSite site = site_of(8, 16);
   QuantizerWorkspace workspace;
   site.set_quantizer(quantizer(7, 4, 0, workspace));
-  CHECK_THROWS_AS(site.forward(random_matrix(6, 16, 11)), TrialError);
+  CHECK_THROWS_AS(site.forward(random_matrix(6, 16, 11), whole_sequence(6)), TrialError);
+}
+
+TEST_CASE("every segment is quantized on its own, by the rule of its length and kind") {
+  LinearSite site = site_of(8, 16);
+  QuantizerWorkspace workspace;
+  std::vector<std::int64_t> asked;
+  auto q = std::make_shared<SlotQuantizer>();
+  const auto rules = [&](double bits) {
+    return std::make_shared<RowRules>([&asked, bits](std::int64_t n) {
+      asked.push_back(n);
+      SequenceTransformRequest request;
+      request.tokens = n;
+      RowRule rule;
+      rule.transform = make_sequence_transform("identity", request);
+      rule.bits.bits.assign(static_cast<std::size_t>(n), static_cast<float>(bits));
+      return rule;
+    });
+  };
+  q->whole = rules(8);
+  q->decode = rules(2);
+  q->workspace = &workspace;
+  const at::Tensor x = random_matrix(9, 16, 12);
+  at::Tensor expected = contiguous_copy(x);
+  Grid grid;
+  for (const auto& [first, count, bits] : {std::tuple{0, 4, 8.0}, {4, 3, 2.0}, {7, 2, 2.0}}) {
+    grid.bits = bits;
+    const MatrixView rows{view(expected).row(first), count, 16, 16};
+    fake_quantize_rows(rows, grid, rows);
+  }
+  const at::Tensor products = contiguous_copy(site.forward(expected, whole_sequence(9))[0]);
+  site.set_quantizer(q);
+  const Segments segments{{4, 0, -1, true}, {3, 4, 0, false}, {2, 4, 0, false}};
+  CHECK(difference(site.forward(x, segments)[0], products) <= 1e-5);
+  site.forward(x, segments);
+  CHECK(asked == std::vector<std::int64_t>{4, 3, 2});  // every length once
+  q->decode = nullptr;
+  CHECK_THROWS_AS(site.forward(x, segments), std::logic_error);
+}
+
+TEST_CASE("continuations give what whole sequences give") {
+  for (const std::string name : {"llama_tiny_llama3rope", "qwen2_tiny_window"}) {
+    const auto checkpoint = test::open_fixture(name);
+    if (!checkpoint) return;
+    DecoderNetwork network(std::make_shared<DecoderSource>(checkpoint));
+    const auto ids = [](std::int64_t count, std::int64_t step) {
+      at::Tensor out = at::empty({count}, at::TensorOptions(at::kLong));
+      for (std::int64_t i = 0; i < count; ++i) out.data_ptr<std::int64_t>()[i] = (i * step + 3) % 97;
+      return out;
+    };
+    const at::Tensor prompt = ids(13, 5), first = ids(6, 7), second = ids(9, 11);
+    const auto want_last = [](WorkItem& item, std::int64_t from, std::int64_t to) {
+      at::Tensor wanted = at::empty({to - from}, at::TensorOptions(at::kLong));
+      for (std::int64_t i = from; i < to; ++i) wanted.data_ptr<std::int64_t>()[i - from] = i;
+      item.inputs["want_logits"] = wanted;
+      item.inputs["without_loss"] = wanted;
+    };
+    WorkItem tree;
+    tree.inputs["ids"] = at::cat({prompt, first, second});
+    tree.segments = {{13, 0, -1, true}, {6, 13, 0, true}, {9, 13, 0, true}};
+    want_last(tree, 13, 28);
+    const at::Tensor together = contiguous_copy(network.run(tree).named.at("logits"));
+    std::int64_t row = 0;
+    for (const at::Tensor& continuation : {first, second}) {
+      WorkItem alone;
+      alone.inputs["ids"] = at::cat({prompt, continuation});
+      want_last(alone, 13, 13 + continuation.size(0));
+      const at::Tensor logits = network.run(alone).named.at("logits");
+      CHECK(difference(logits, contiguous_copy(together.narrow(0, row, continuation.size(0)))) <= 1e-5);
+      row += continuation.size(0);
+    }
+    // Scores of targets are those of the logits.
+    tree.inputs.erase("want_logits");
+    at::Tensor targets = at::empty({2, 2}, at::TensorOptions(at::kLong));
+    const std::int64_t wanted[] = {14, 5, 27, 96};
+    std::copy_n(wanted, 4, targets.data_ptr<std::int64_t>());
+    tree.inputs["targets"] = targets;
+    const Outputs scored = network.run(tree);
+    for (int t = 0; t < 2; ++t) {
+      const float* logits = const_view(together).row(t == 0 ? 1 : 14);
+      double sum = 0;
+      std::int64_t top = 0;
+      for (std::int64_t j = 0; j < together.size(1); ++j) {
+        sum += std::exp(static_cast<double>(logits[j]));
+        if (logits[j] > logits[top]) top = j;
+      }
+      const std::int64_t id = wanted[2 * t + 1];
+      CHECK(static_cast<double>(scored.named.at("target_logprob").const_data_ptr<float>()[t]) ==
+            Approx(static_cast<double>(logits[id]) - std::log(sum)).margin(1e-4));
+      CHECK(scored.named.at("target_greedy").const_data_ptr<std::int64_t>()[t] == (id == top ? 1 : 0));
+    }
+    tree.segments[2].position = 12;
+    CHECK_THROWS_AS(network.run(tree), std::logic_error);
+  }
 }
 
 TEST_CASE("quantized caches reach attention everywhere") {

@@ -1,6 +1,6 @@
 // The list of weight quantizers: one line each, and one include. Free of LibTorch.
 #pragma once
-#include "engine/weight_rtn.h"
+#include "weights/rtn.h"
 
 namespace stamp {
 

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "base/plugin.h"
-#include "engine/weight_quantizer.h"
+#include "weights/weight_quantizer.h"
 
 namespace stamp {
 
