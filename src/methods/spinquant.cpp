@@ -138,7 +138,8 @@ at::Tensor training_sequences(const Workload& calibration, std::int64_t tokens) 
   at::Tensor out = at::empty({items * pieces, length}, at::TensorOptions(at::kLong));
   for (std::int64_t i = 0; i < items; ++i) {
     const at::Tensor ids = calibration.item(i).inputs.at("ids").contiguous();
-    std::copy_n(ids.const_data_ptr<std::int64_t>(), pieces * length, out.data_ptr<std::int64_t>() + i * pieces * length);
+    std::copy_n(ids.const_data_ptr<std::int64_t>(), pieces * length,
+                out.data_ptr<std::int64_t>() + i * pieces * length);
   }
   return out;
 }
@@ -185,8 +186,7 @@ Rotations trained(Network& network, const MethodContext& context, const Parts& p
     }
   training::SpinQuantWatch watch;
   watch.step = context.step;
-  if (context.store)
-    watch.keep = [&](const SpinQuantState& s) { context.store->store(part, training::bytes_of(s)); };
+  if (context.store) watch.keep = [&](const SpinQuantState& s) { context.store->store(part, training::bytes_of(s)); };
   state = train_rotations(objective, training_sequences(*context.calibration, integer_option(o, "tokens")), schedule,
                           std::move(state), watch);
   record(state, context);
@@ -226,14 +226,16 @@ class SpinQuantMethod : public Method {
   std::unique_ptr<MethodRun> start(Network& network, const MethodContext& context) const override {
     ResidualRotation* residual = network.residual_rotation();
     if (!residual)
-      throw TrialError("method", "spinquant needs a model whose residual stream can be rotated (a decoder with RMSNorm)");
+      throw TrialError("method",
+                       "spinquant needs a model whose residual stream can be rotated (a decoder with RMSNorm)");
     if (const std::string why = residual->refusal(); !why.empty()) throw TrialError("method", "spinquant: " + why);
     const QuantizationSpec& q = context.quantization;
     const Beginnings make(context);
     Parts parts = beginnings(make, *residual, network.blocks(), q.kv_cache.bits < 16);
     residual->fold_final_norm();
     if (flag_option(context.options, "learn")) {
-      if (q.activations.bits >= 16 && q.kv_cache.bits >= 16 && integer_option(context.options, "train_weight_bits") >= 16) {
+      if (q.activations.bits >= 16 && q.kv_cache.bits >= 16 &&
+          integer_option(context.options, "train_weight_bits") >= 16) {
         // The loss does not depend on the rotations then.
         if (context.warn) context.warn("spinquant: nothing is quantized while training; the rotations are not trained");
       } else {

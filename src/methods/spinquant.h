@@ -1,4 +1,5 @@
-// SpinQuant: QuaRot's rotations of residual stream, values and feed-forward, two of them learned. Specification methods 7.
+// SpinQuant: QuaRot's rotations of residual stream, values and feed-forward, two of them learned. Specification
+// methods 7.
 #pragma once
 #include "methods/method.h"
 
@@ -24,7 +25,8 @@ struct SpinQuant {
     rotation.choices = {"hadamard", "random"};
     rotation.help = "what R1 and R2 begin as: randomized Hadamard, or random orthogonal matrices (then R3 and R4 too)";
     OptionInfo steps = integer("steps", 100, 1, 100000, "training steps");
-    OptionInfo tokens = integer("tokens", 1024, 2, 1 << 20, "tokens of one training sequence, cut from calibration items");
+    OptionInfo tokens =
+        integer("tokens", 1024, 2, 1 << 20, "tokens of one training sequence, cut from calibration items");
     OptionInfo batch = integer("batch", 1, 1, 1024, "sequences of one step");
     OptionInfo rate;
     rate.name = "learning_rate";

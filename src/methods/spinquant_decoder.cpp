@@ -51,9 +51,10 @@ BlockWeights weights_of(DecoderLayer& layer) {
 // What the rotations of SpinQuant and the differentiable block do not cover.
 void require_known(const DecoderConfig& c) {
   if (c.post_norms || c.sliding_rope || c.final_softcap > 0)
-    throw TrialError("method", "spinquant trains decoders without post norms, soft-capped logits and a RoPE of their own in "
-                               "sliding layers; this one is " +
-                                   c.architecture + " (learn: false does not train)");
+    throw TrialError("method",
+                     "spinquant trains decoders without post norms, soft-capped logits and a RoPE of their own in "
+                     "sliding layers; this one is " +
+                         c.architecture + " (learn: false does not train)");
 }
 
 }  // namespace
@@ -69,7 +70,11 @@ training::FrozenDecoder frozen_decoder(Network& network) {
   out.frequencies = decoder->rope_frequencies();
   out.norm_eps = c.norm_eps;
   out.head = decoder->head_weight();
-  out.embed = [decoder](const at::Tensor& ids) { return decoder->embed(ids); };
+  out.embed = [decoder](const at::Tensor& ids) {
+    WorkItem item;
+    item.inputs["ids"] = ids;
+    return decoder->enter(item);
+  };
   out.resident = decoder->layer(0).loaded();
   out.block = [decoder](std::size_t i) {
     decoder->load(i);
