@@ -14,6 +14,7 @@
 #include "base/matrix.h"
 #include "config/spec.h"
 #include "models/info/slot_info.h"
+#include "models/kv_cache.h"
 #include "quant/sequence_quantizer.h"
 #include "transforms/feature_transform.h"
 
@@ -162,6 +163,7 @@ struct WorkItem {
   std::int64_t index = 0;
   std::map<std::string, at::Tensor> inputs;  // "ids": int64 (tokens); images later: "latent", "text", ...
   Segments segments;                         // of the rows; empty = one sequence of all of them
+  KvCache* cache = nullptr;  // borrowed; holds what came before the item's only segment, and takes its rows
 };
 struct Outputs {
   // "token_nll": float32 (tokens - 1), nats. For an item with "targets", int64 (m x 2), rows and the ids they should

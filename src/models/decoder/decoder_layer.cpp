@@ -71,7 +71,7 @@ at::Tensor DecoderLayer::normed_input(const at::Tensor& residual) const {
   return normed;
 }
 
-at::Tensor DecoderLayer::attend(at::Tensor pending, const Segments& segments, const RopeTable& rope) {
+at::Tensor DecoderLayer::attend(at::Tensor pending, const Segments& segments, const RopeTable& rope, KvCache* cache) {
   std::vector<at::Tensor> projected = qkv.forward(std::move(pending), segments);
   at::Tensor q = std::move(projected[0]), k = std::move(projected[1]), v = std::move(projected[2]);
   for_each_segment(segments, [&](const Segment& segment, std::int64_t first) {
@@ -87,6 +87,14 @@ at::Tensor DecoderLayer::attend(at::Tensor pending, const Segments& segments, co
   shape.head_dim = config_.head_dim;
   shape.window = window_;
   shape.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
+  if (cache) {  // quantizes what it stores itself
+    key.rotate_keys(k);
+    value.rotate_keys(v);
+    cache->attend(index_, const_view(q), const_view(k), const_view(v), shape, view(q));
+    return q;
+  }
+  key.process(k, segments);
+  value.process(v, segments);
   segment_attention(q, k, v, shape, segments);
   return q;
 }
@@ -105,11 +113,12 @@ at::Tensor DecoderLayer::activate(at::Tensor pending, const Segments& segments) 
   return std::move(halves[0]);
 }
 
-void DecoderLayer::step(std::size_t k, BlockState& state, const Segments& segments, const RopeTable& rope) {
+void DecoderLayer::step(std::size_t k, BlockState& state, const Segments& segments, const RopeTable& rope,
+                        KvCache* cache) {
   at::Tensor pending = std::move(state.pending);
   switch (k) {
     case 0: state.pending = normed_input(state.residual); break;
-    case 1: state.pending = attend(std::move(pending), segments, rope); break;
+    case 1: state.pending = attend(std::move(pending), segments, rope, cache); break;
     case 2: state.pending = feed_forward_input(state.residual, std::move(pending), segments); break;
     case 3: state.pending = activate(std::move(pending), segments); break;
     case 4: add(view(state.residual), const_view(down.forward(std::move(pending), segments)[0])); break;

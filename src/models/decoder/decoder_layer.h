@@ -22,7 +22,7 @@ class DecoderLayer {
 
   std::vector<LinearSite*> sites() { return {&qkv, &output, &gate_up, &down}; }
   // Step k of Network::step. `rope` covers every position of the segments.
-  void step(std::size_t k, BlockState& state, const Segments& segments, const RopeTable& rope);
+  void step(std::size_t k, BlockState& state, const Segments& segments, const RopeTable& rope, KvCache* cache);
 
   at::Tensor attention_norm, feed_forward_norm;  // h; undefined while released
   LinearSite qkv, output, gate_up, down;
@@ -30,7 +30,7 @@ class DecoderLayer {
 
  private:
   at::Tensor normed_input(const at::Tensor& residual) const;
-  at::Tensor attend(at::Tensor pending, const Segments& segments, const RopeTable& rope);
+  at::Tensor attend(at::Tensor pending, const Segments& segments, const RopeTable& rope, KvCache* cache);
   at::Tensor feed_forward_input(at::Tensor& residual, at::Tensor pending, const Segments& segments);
   at::Tensor activate(at::Tensor pending, const Segments& segments);
 

@@ -81,7 +81,7 @@ at::Tensor DecoderNetwork::embed(const at::Tensor& ids) const {
 
 const RopeTable& DecoderNetwork::rope(std::int64_t positions) {
   if (static_cast<std::int64_t>(rope_.cosines.size()) < positions * rope_.half || rope_.half == 0)
-    rope_ = rope_table(positions, frequencies_);
+    rope_ = rope_table((positions + 255) / 256 * 256, frequencies_);  // decoding asks for one more every time
   return rope_;
 }
 
@@ -132,7 +132,10 @@ void DecoderNetwork::step(std::size_t block, std::size_t k, BlockState& state, c
   check_segments(segments, rows);
   std::int64_t positions = 0;
   for (const Segment& s : segments) positions = std::max(positions, s.position + s.rows);
-  layers_[block].step(k, state, segments, rope(positions));
+  const bool attends = k == 1;  // before it the cache has none of the rows, in the last block all of them behind it
+  if (item.cache && attends && (segments.size() != 1 || segments[0].position != item.cache->tokens()))
+    throw std::logic_error("rows on a cache are one segment that begins where the cache ends");
+  layers_[block].step(k, state, segments, rope(positions), item.cache);
 }
 
 Outputs DecoderNetwork::leave(at::Tensor rows, const WorkItem& item) {
