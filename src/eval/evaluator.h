@@ -5,10 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "base/matrix.h"
 #include "base/plugin.h"
 
 namespace stamp {
 
+class Network;
+struct TrialSpec;
 struct WorkItem;
 struct Outputs;
 struct Metric;
@@ -17,12 +20,19 @@ struct SlotResult;
 struct EvaluatorContext {
   std::string protocol;           // of the workload
   std::string items = "windows";  // what one work item is called
+  // For metrics that run the network themselves.
+  const TrialSpec* spec = nullptr;  // outlives the evaluator
+  bool full_precision = false;      // the reference: nothing is quantized
+  Gemm gemm = plain_gemm;
 };
 
 class Evaluator {
  public:
   virtual ~Evaluator() = default;
   virtual bool needs_slot_statistics() const { return false; }
+  // True: the metric takes every item to the network itself, through run(), and observe() is never called.
+  virtual bool runs_itself() const { return false; }
+  virtual void run(Network& /*network*/, const WorkItem& /*item*/) {}
   virtual void observe(const WorkItem& item, const Outputs& outputs) = 0;
   // `slots` is empty unless needs_slot_statistics(). NaN or infinite results are TrialErrors ("nan_metric").
   virtual std::vector<Metric> finish(const std::vector<SlotResult>& slots) = 0;
