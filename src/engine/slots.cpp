@@ -36,6 +36,9 @@ std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec)
       plan.grid.group = spec.kv_cache.granularity == "head" ? info.features / info.heads : 0;
       plan.transformed = spec.kv_cache.transformed;
     }
+    plan.grid.learned_low = slot->learned_range().low;
+    plan.grid.learned_high = slot->learned_range().high;
+    plan.grid.learned_bits = slot->learned_range().bits;
     if (plan.low_bits < 16) plans.push_back(std::move(plan));
   }
   return plans;

@@ -56,6 +56,13 @@ struct SlotQuantizer {
   QuantizerWorkspace* workspace = nullptr;  // borrowed
 };
 
+// What a method has learned about the ranges of a slot: factors on their ends, for rows of at most `bits` bits.
+// Specification methods 8.2, 2.9.
+struct LearnedRange {
+  double low = 1, high = 1;
+  double bits = 0;  // none
+};
+
 // Sees the activation of a slot as the quantizer would (after the online feature transform). Calibration.
 using SlotObserver = std::function<void(const SlotInfo&, ConstMatrixView activation)>;
 
@@ -66,6 +73,9 @@ class Slot {
   const SlotInfo& info() const { return info_; }
   void set_quantizer(std::shared_ptr<const SlotQuantizer> q) { quantizer_ = std::move(q); }  // null = full precision
   void set_observer(SlotObserver o) { observer_ = std::move(o); }
+  // For whoever makes the slot's quantizer; nothing happens here.
+  void set_learned_range(const LearnedRange& r) { learned_ = r; }
+  const LearnedRange& learned_range() const { return learned_; }
 
  protected:
   // Observes, then quantizes x (contiguous float32, the rows of all segments) in place, every segment on its own.
@@ -73,6 +83,7 @@ class Slot {
   SlotInfo info_;
   std::shared_ptr<const SlotQuantizer> quantizer_;
   SlotObserver observer_;
+  LearnedRange learned_;
 };
 
 struct LinearWeight {
