@@ -1,5 +1,6 @@
 #include "base/plugin.h"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -16,6 +17,7 @@ const char* name_of_type(OptionInfo::Type type) {
     case OptionInfo::Type::real: return "a number";
     case OptionInfo::Type::text: return "text";
     case OptionInfo::Type::choice: return "one of the choices";
+    case OptionInfo::Type::count: return "an integer";
   }
   return "a value";
 }
@@ -29,6 +31,7 @@ std::string allowed(const OptionInfo& option) {
     text += ", at least " + number_text(*option.min);
   else if (option.max)
     text += ", at most " + number_text(*option.max);
+  if (option.type == OptionInfo::Type::count) text += ", or a share of the sequence such as s/32";
   if (option.fallback.is_null()) text += ", or auto";
   return text;
 }
@@ -41,6 +44,9 @@ bool whole_number(const Json& value) {
 bool fits(const OptionInfo& option, const Json& value) {
   switch (option.type) {
     case OptionInfo::Type::boolean: return value.is_boolean();
+    case OptionInfo::Type::count:
+      if (is_share(value)) return true;
+      [[fallthrough]];
     case OptionInfo::Type::integer:
       if (!whole_number(value)) return false;
       break;
@@ -76,6 +82,7 @@ const char* name_of(PluginKind kind) {
     case PluginKind::allocator: return "allocator";
     case PluginKind::metric: return "metric";
     case PluginKind::text: return "text";
+    case PluginKind::task: return "task";
   }
   return "plugin";
 }
@@ -120,6 +127,21 @@ bool flag_option(const Json& options, const std::string& name) {
 
 std::string text_option(const Json& options, const std::string& name) {
   return option_value(options, name).get<std::string>();
+}
+
+bool is_share(const Json& value) {
+  constexpr std::size_t most_digits = 9;
+  if (!value.is_string()) return false;
+  const std::string& text = value.get_ref<const std::string&>();
+  if (!text.starts_with("s/") || text.size() == 2 || text.size() > 2 + most_digits || text[2] == '0') return false;
+  return text.find_first_not_of("0123456789", 2) == std::string::npos;
+}
+
+std::int64_t count_option(const Json& options, const std::string& name, std::int64_t tokens) {
+  const Json& value = option_value(options, name);
+  if (!is_share(value)) return integer_option(options, name);
+  const double divisor = std::stod(value.get_ref<const std::string&>().substr(2));
+  return std::max<std::int64_t>(1, std::llround(static_cast<double>(tokens) / divisor));
 }
 
 Json complete_options(const PluginInfo& info, const Json& given, const std::string& where) {

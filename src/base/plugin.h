@@ -45,9 +45,10 @@ struct PluginInfo {
   std::string cost;     // what it costs online, in words
   std::vector<OptionInfo> options;
   bool needs_calibration = false;
-  std::string reads = "data";  // metrics: the section whose work items they observe, "data" or "zero_shot"
+  std::string reads = "data";       // metrics: the section whose work items they observe, "data" or "zero_shot"
   bool needs_block_inputs = false;  // methods: of the full-precision model over the calibration items
-  bool trained = false;             // methods: the result depends on the trial's grids and bits and is kept between runs
+  bool trained = false;  // methods: the result depends on the trial's grids and bits and is kept between runs
+  bool reads_calibration() const { return needs_calibration || needs_block_inputs || trained; }
   // Empty when the combination works; otherwise the reason, as a phrase that ends a sentence.
   std::function<std::string(const PlanFacts&)> refuse;
 };

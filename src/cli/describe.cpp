@@ -26,9 +26,11 @@ std::string fallback_text(const Json& fallback) {
 std::string range_text(const OptionInfo& o) {
   if (o.type == OptionInfo::Type::choice) return join(o.choices, " | ");
   if (o.type == OptionInfo::Type::boolean) return "true | false";
-  std::string text = o.type == OptionInfo::Type::integer ? "integer"
-                     : o.type == OptionInfo::Type::real  ? "number"
-                                                         : "text";
+  const bool count = o.type == OptionInfo::Type::count;
+  std::string text = o.type == OptionInfo::Type::integer || count ? "integer"
+                     : o.type == OptionInfo::Type::real           ? "number"
+                                                                  : "text";
+  if (count) text = "s/N or " + text;
   if (o.min && o.max) return fmt::format("{} {} to {}", text, number_text(*o.min), number_text(*o.max));
   if (o.min) return fmt::format("{} >= {}", text, number_text(*o.min));
   if (o.max) return fmt::format("{} <= {}", text, number_text(*o.max));
@@ -39,7 +41,7 @@ std::string plugin_text(const PluginInfo& info) {
   std::string out = fmt::format("{}: {}\n", info.name, info.summary);
   if (!info.source.empty()) out += fmt::format("  source: {}\n", info.source);
   if (!info.cost.empty()) out += fmt::format("  cost: {}\n", info.cost);
-  if (info.needs_calibration) out += "  needs calibration samples\n";
+  if (info.reads_calibration()) out += "  needs calibration samples\n";
   if (info.options.empty()) return out + "  no options\n";
   std::vector<std::vector<std::string>> rows{{"  option", "default", "allowed", "meaning"}};
   for (const OptionInfo& o : info.options)
@@ -108,8 +110,8 @@ const std::vector<KindName>& kind_names() {
   static const std::vector<KindName> names{
       {"models", PluginKind::architecture},  {"transforms", PluginKind::sequence_transform},
       {"methods", PluginKind::method},       {"quantizers", PluginKind::weight_quantizer},
-      {"allocators", PluginKind::allocator}, {"tasks", PluginKind::metric},
-      {"texts", PluginKind::text},
+      {"allocators", PluginKind::allocator}, {"metrics", PluginKind::metric},
+      {"tasks", PluginKind::task},           {"texts", PluginKind::text},
   };
   return names;
 }
@@ -124,13 +126,14 @@ const KindName* find_kind(const std::string& word) {
 
 void add_describe(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(app, action, "describe",
-                            "What exists: models, transforms, methods, quantizers, allocators, tasks, texts, settings",
-                            "  stamp describe transforms\n"
-                            "  stamp describe methods quarot",
-                            options, run);
+  CLI::App* verb =
+      add_verb(app, action, "describe",
+               "What exists: models, transforms, methods, quantizers, allocators, metrics, tasks, texts, settings",
+               "  stamp describe transforms\n"
+               "  stamp describe methods quarot",
+               options, run);
   verb->add_option("KIND", options->kind,
-                   "models, transforms, methods, quantizers, allocators, tasks, texts or settings");
+                   "models, transforms, methods, quantizers, allocators, metrics, tasks, texts or settings");
   verb->add_option("NAME", options->name, "One of them; of settings, the first part of a path");
   verb->add_flag("--markdown", options->markdown, "The reference of all settings and plugins, as Markdown");
 }

@@ -2,11 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "base/error.h"
 #include "cli/terminal.h"
 #include "data/text.h"
 #include "formats/checkpoint.h"
 #include "models/info/architecture.h"
+#include "tasks/task.h"
 
 namespace stamp {
 
@@ -55,9 +59,36 @@ const std::string& Surroundings::text_missing(const std::string& text) {
   return it->second;
 }
 
+const Surroundings::TaskFacts& Surroundings::task_facts(const std::string& name, const std::string& source) {
+  const auto [it, fresh] = tasks_.try_emplace({name, source});
+  TaskFacts& facts = it->second;
+  if (!fresh) return facts;
+  try {
+    const TaskData data = load_task(name, source);
+    facts.digest = data.digest;
+    for (const TaskItem& item : data.items) {
+      double contexts = 0, all_contexts = 0, continuations = 0;
+      for (const std::string& text : item.contexts) contexts += static_cast<double>(text.size());
+      for (std::size_t c = 0; c < item.candidates(); ++c) {
+        all_contexts += static_cast<double>(item.context(c).size());
+        continuations += static_cast<double>(item.continuation(c).size());
+      }
+      facts.shared.push_back((contexts + continuations) / bytes_per_token);
+      facts.apart.push_back((all_contexts + continuations) / bytes_per_token);
+    }
+  } catch (const Error& error) {  // not found, malformed, or no such task
+    facts.missing = error.what();
+  }
+  return facts;
+}
+
 std::string Surroundings::missing(const TrialSpec& spec) {
   if (const std::string& why = model(spec.model.path).missing; !why.empty()) return why;
-  if (const std::string& why = text_missing(spec.data.text); !why.empty()) return why;
+  if (reads(spec, "data", catalog_))
+    if (const std::string& why = text_missing(spec.data.text); !why.empty()) return why;
+  if (reads(spec, "zero_shot", catalog_))
+    for (const std::string& name : spec.zero_shot.tasks)
+      if (const std::string& why = task_facts(name, spec.zero_shot.data).missing; !why.empty()) return why;
   if (needs_calibration(spec, catalog_)) return text_missing(spec.calibration.text);
   return "";
 }
@@ -88,6 +119,13 @@ std::string Surroundings::stale(const TrialSpec& spec, const Record& record) {
   const std::string& model =
       remembered(model_digests_, spec.model.path, [&] { return open_checkpoint(spec.model.path)->digest(); });
   if (differs(record.model, model)) return "the model's files have changed since it was measured";
+  if (reads(spec, "zero_shot", catalog_)) {
+    const Json recorded = record.data.value("zero_shot", Json::object());
+    for (const std::string& name : spec.zero_shot.tasks)
+      if (differs(recorded.value(name, Json::object()), task_facts(name, spec.zero_shot.data).digest))
+        return "the questions of " + name + " have changed since it was measured";
+  }
+  if (!reads(spec, "data", catalog_)) return "";
   const std::string& text =
       remembered(text_digests_, spec.data.text, [&] { return load_text(spec.data.text, base_).digest; });
   if (differs(record.data, text)) return "the text has changed since it was measured";
@@ -99,6 +137,16 @@ TrialSize Surroundings::size(const TrialSpec& spec) {
   const ModelFacts& facts = model(spec.model.path);
   size.parameters = facts.parameters;
   size.vocabulary = facts.vocabulary;
+  if (reads(spec, "zero_shot", catalog_))
+    for (const std::string& name : spec.zero_shot.tasks) {
+      const TaskFacts& task = task_facts(name, spec.zero_shot.data);
+      const std::vector<double>& tokens = spec.zero_shot.rule == "prefill" ? task.apart : task.shared;
+      const auto items = spec.zero_shot.items == 0
+                             ? tokens.size()
+                             : std::min(tokens.size(), static_cast<std::size_t>(spec.zero_shot.items));
+      size.question_tokens += std::accumulate(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(items), 0.0);
+    }
+  if (!reads(spec, "data", catalog_)) return size;
   if (spec.data.windows == 0 && text_missing(spec.data.text).empty()) {
     const auto [it, fresh] = text_tokens_.try_emplace(spec.data.text, 0);
     if (fresh) it->second = static_cast<double>(load_text(spec.data.text, base_).content.size()) / bytes_per_token;

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "results/store.h"
@@ -33,7 +34,12 @@ class Surroundings {
     std::string missing;
     double parameters = 0, vocabulary = 0;
   };
+  struct TaskFacts {
+    std::string missing, digest;
+    std::vector<double> shared, apart;  // tokens of every item, about: contexts once, or with every candidate
+  };
   const ModelFacts& model(const std::string& path);
+  const TaskFacts& task_facts(const std::string& task, const std::string& source);
   const std::string& text_missing(const std::string& text);
   const Catalog& catalog_;
   std::string base_;
@@ -41,6 +47,7 @@ class Surroundings {
   std::map<std::string, std::string> texts_;
   std::map<std::string, std::string> model_digests_, text_digests_;
   std::map<std::string, double> text_tokens_;
+  std::map<std::pair<std::string, std::string>, TaskFacts> tasks_;
 };
 
 struct Planned {

@@ -129,7 +129,7 @@ void read_path(const Json& json, const char* key, std::string& target, std::vect
 bool needs_calibration(const TrialSpec& t, const Catalog& catalog) {
   const auto needs = [&](PluginKind kind, const std::string& name) {
     const PluginInfo* info = catalog.find(kind, name);
-    return info != nullptr && info->needs_calibration;
+    return info != nullptr && info->reads_calibration();
   };
   const QuantizationSpec& q = t.quantization;
   const bool activations = q.activations.bits < 16, cache = q.kv_cache.bits < 16;
@@ -141,6 +141,13 @@ bool needs_calibration(const TrialSpec& t, const Catalog& catalog) {
   // two_level needs energies only when it picks by them, which its description cannot say.
   const auto pick = q.allocation.options.find("pick");
   return needs(PluginKind::allocator, q.allocation.kind) || (pick != q.allocation.options.end() && *pick == "energy");
+}
+
+bool reads(const TrialSpec& spec, const std::string& section, const Catalog& catalog) {
+  return std::any_of(spec.evaluate.begin(), spec.evaluate.end(), [&](const std::string& name) {
+    const PluginInfo* info = catalog.find(PluginKind::metric, name);
+    return (info == nullptr ? PluginInfo().reads : info->reads) == section;
+  });
 }
 
 Json canonical(const TrialSpec& spec, const Schema& schema) {
@@ -178,6 +185,7 @@ TrialSpec trial_from_json(const Json& json, const Schema& schema) {
   read_path(json, "model", spec.model.path, faults);
   read_path(json, "data_text", spec.data.text, faults);
   read_path(json, "calibration_text", spec.calibration.text, faults);
+  read_path(json, "zero_shot_data", spec.zero_shot.data, faults);
   if (!faults.empty()) throw_faults(std::move(faults));
   // Complete: options left out take their defaults.
   for (const Field& field : schema.fields()) {
@@ -191,7 +199,9 @@ Json with_paths(const TrialSpec& spec, const Schema& schema) {
   Json json = canonical(spec, schema);
   Json paths = Json::object();
   paths["model"] = spec.model.path;
-  paths["data_text"] = spec.data.text;
+  if (reads(spec, "data", schema.catalog())) paths["data_text"] = spec.data.text;
+  if (reads(spec, "zero_shot", schema.catalog()) && spec.zero_shot.data != "auto")
+    paths["zero_shot_data"] = spec.zero_shot.data;
   if (needs_calibration(spec, schema.catalog())) paths["calibration_text"] = spec.calibration.text;
   for (const Field& field : schema.fields()) {
     if (!travels_apart(field)) continue;

@@ -175,6 +175,7 @@ class Reader {
   }
 
   static Json normalised(const Field& field, const Json& value, const Place& place) {
+    if (field.automatic && value == "auto") return value;
     const bool known = std::find(field.choices.begin(), field.choices.end(), value) != field.choices.end();
     if (field.type == Field::Type::file || (field.type == Field::Type::text_source && !known)) {
       return resolve_path(value.get<std::string>(), place);

@@ -1,5 +1,6 @@
 #include "config/fields.h"
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 #include <utility>
@@ -32,6 +33,10 @@ bool transforms(const TrialSpec& t) {
   return t.quantization.sequence.transform != "identity";
 }
 
+bool decodes(const TrialSpec& t) {
+  return std::find(t.evaluate.begin(), t.evaluate.end(), "decode_perplexity") != t.evaluate.end();
+}
+
 Condition if_weights() {
   return {"weights.bits below 16", weights_on};
 }
@@ -53,6 +58,22 @@ Condition if_cache_transforms() {
   return {"kv_cache.bits below 16 and a transform other than identity",
           [](const TrialSpec& t) { return cache_on(t) && transforms(t); }};
 }
+Condition if_decoding() {
+  return {"decode_perplexity evaluated, or text generated", decodes};
+}
+Condition if_cache_decodes() {
+  return {"decoding with kv_cache.bits below 16", [](const TrialSpec& t) { return decodes(t) && cache_on(t); }};
+}
+Condition if_chunks_transform() {
+  return {"decoding with kv_cache.bits below 16, transformed, and allocation two_level", [](const TrialSpec& t) {
+            return decodes(t) && cache_on(t) && t.quantization.kv_cache.transformed && transforms(t) &&
+                   t.quantization.allocation.kind == "two_level";
+          }};
+}
+Condition if_rows_decode() {
+  return {"decoding with activations.bits or kv_cache.bits below 16",
+          [](const TrialSpec& t) { return decodes(t) && any_rows_on(t); }};
+}
 Condition if_rows() {
   return {"activations.bits or kv_cache.bits below 16", any_rows_on};
 }
@@ -70,6 +91,11 @@ Condition if_calibrated(const Catalog& catalog) {
 Condition if_drawn(const Catalog& catalog) {
   return {"as calibration.text, and select random",
           [&catalog](const TrialSpec& t) { return t.calibration.select == "random" && needs_calibration(t, catalog); }};
+}
+
+Condition if_reads(const std::string& section, const Catalog& catalog) {
+  return {section == "data" ? "evaluate holds a metric of text windows" : "evaluate holds " + section,
+          [&catalog, section](const TrialSpec& t) { return reads(t, section, catalog); }};
 }
 
 // 1.0 and 1 are one setting and must give one text.
@@ -113,6 +139,8 @@ constexpr Field::Type type_of() {
     return Field::Type::integer;
   else if constexpr (std::is_same_v<T, std::string>)
     return Field::Type::text;
+  else if constexpr (std::is_same_v<T, Json>)
+    return Field::Type::count;
   else
     return Field::Type::names;
 }
@@ -160,6 +188,10 @@ struct Line {
     field.hashed = false;  // an id does not depend on where files lie
     return std::move(*this);
   }
+  Line or_auto() && {
+    field.automatic = true;
+    return std::move(*this);
+  }
   Line how_not_what() && {
     field.hashed = false;  // numbers do not depend on it
     return std::move(*this);
@@ -201,6 +233,7 @@ Field::Type type_of(OptionInfo::Type type) {
     case OptionInfo::Type::real: return Field::Type::real;
     case OptionInfo::Type::text: return Field::Type::text;
     case OptionInfo::Type::choice: return Field::Type::choice;
+    case OptionInfo::Type::count: return Field::Type::count;
   }
   return Field::Type::text;
 }
@@ -299,10 +332,10 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   add(STAMP_FIELD(model.streamed).how_not_what().says("true: weights are read from the file one block at a time, for models larger than memory; auto: when the model would not fit; the numbers are the same"));
   add(STAMP_FIELD(model.rows_memory_gb).range(0, 1e6).how_not_what().says("GB of memory for the hidden rows of a streamed trial; what does not fit lies in a scratch file in $TMPDIR or the cache folder"));
 
-  add(STAMP_FIELD(data.text).text_source(catalog).says("evaluation text"));
-  add(STAMP_FIELD(data.context).range(2, most).says("tokens of one window"));
-  add(STAMP_FIELD(data.windows).range(0, 1e9).says("number of windows from the start of the text; 0: all"));
-  add(STAMP_FIELD(data.bos).one_of({"start", "each_window"}).says("where the begin-of-sequence token goes, for models that have one"));
+  add(STAMP_FIELD(data.text).text_source(catalog).when(if_reads("data", catalog)).says("evaluation text"));
+  add(STAMP_FIELD(data.context).range(2, most).when(if_reads("data", catalog)).says("tokens of one window"));
+  add(STAMP_FIELD(data.windows).range(0, 1e9).when(if_reads("data", catalog)).says("number of windows from the start of the text; 0: all"));
+  add(STAMP_FIELD(data.bos).one_of({"start", "each_window"}).when(if_reads("data", catalog)).says("where the begin-of-sequence token goes, for models that have one"));
 
   add(STAMP_FIELD(calibration.text).text_source(catalog).when(if_calibrated(catalog)).says("calibration text"));
   add(STAMP_FIELD(calibration.context).range(2, most).when(if_calibrated(catalog)).says("tokens of one calibration window"));
@@ -339,6 +372,18 @@ std::vector<Field> build_fields(const Catalog& catalog) {
 
   add(STAMP_FIELD(quantization.allocation.kind).named(PluginKind::allocator, catalog).when(if_rows()).says("how bits go to transformed tokens"));
   add_options(PluginKind::allocator);
+
+  add(STAMP_FIELD(decode.prefill).range(1, most).when(if_decoding()).says("tokens of a window that are the prompt; the rest is decoded token by token"));
+  add(STAMP_FIELD(decode.chunk).range(1, most).when(if_cache_decodes()).says("rows of a cache that are transformed, quantized and packed together; until they are complete they stay float32"));
+  add(STAMP_FIELD(decode.high_tokens).range(0, most).when(if_chunks_transform()).says("rows of a transformed chunk at allocation.high_bits; s/32: a 32nd of the chunk, one row at least"));
+  add(STAMP_FIELD(decode.continuation).one_of({"quantized", "full"}).when(if_rows_decode()).says("activations and cache rows behind the prompt: low bits without transform, or full precision"));
+
+  add(STAMP_FIELD(zero_shot.tasks).named(PluginKind::task, catalog).when(if_reads("zero_shot", catalog)).says("tasks to answer; the order does not matter"));
+  add(STAMP_FIELD(zero_shot.items).range(0, 1e9).when(if_reads("zero_shot", catalog)).says("the first so many items of every task; 0: all"));
+  add(STAMP_FIELD(zero_shot.data).file().or_auto().when(if_reads("zero_shot", catalog)).says("folder with task files of your own, or one file where one task is asked for; auto: the known folders"));
+  add(STAMP_FIELD(zero_shot.bos).one_of({"none", "auto", "start"}).when(if_reads("zero_shot", catalog)).says("begin-of-sequence token before every context: none, as in the tables of QuaRot and FlatQuant; auto: what the tokenizer does by default; start: always"));
+  add(STAMP_FIELD(zero_shot.rule).one_of({"leak_free", "prefill"}).when(if_reads("zero_shot", catalog)).says("leak_free: contexts are transformed along the sequence, continuations are not; prefill: both together, so that scored tokens can be seen ahead"));
+  add(STAMP_FIELD(zero_shot.batch_rows).range(1, most).when(if_reads("zero_shot", catalog)).says("rows of several questions that go through the network together"));
 
   add(STAMP_FIELD(evaluate).named(PluginKind::metric, catalog).says("metrics to compute; the order does not matter"));
   // clang-format on

@@ -98,14 +98,14 @@ std::string fields_markdown(const Schema& schema) {
 std::string plugins_markdown(const Schema& schema) {
   std::string text;
   for (const PluginKind kind : {PluginKind::method, PluginKind::weight_quantizer, PluginKind::sequence_transform,
-                                PluginKind::allocator, PluginKind::metric, PluginKind::text}) {
+                                PluginKind::allocator, PluginKind::metric, PluginKind::text, PluginKind::task}) {
     const std::vector<PluginInfo>& plugins = schema.catalog().list(kind);
     if (plugins.empty()) continue;
     text += fmt::format("{}### {}s\n\n", text.empty() ? "" : "\n", capitalised(name_of(kind)));
     text += table_head({"name", "what it does", "source", "cost online", "calibration"});
     for (const PluginInfo& p : plugins) {
       text +=
-          table_row({code(p.name), cell(p.summary), cell(p.source), cell(p.cost), p.needs_calibration ? "yes" : "no"});
+          table_row({code(p.name), cell(p.summary), cell(p.source), cell(p.cost), p.reads_calibration() ? "yes" : "no"});
     }
     std::string options;
     for (const Field& field : schema.fields()) {

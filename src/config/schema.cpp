@@ -93,6 +93,8 @@ bool fits(const Field& field, const Json& value) {
   if (field.automatic && value == "auto") return true;
   switch (field.type) {
     case Field::Type::boolean: return value.is_boolean();
+    case Field::Type::count:
+      return is_share(value) || (value.is_number_integer() && within(field, value.get<double>()));
     case Field::Type::integer: return value.is_number_integer() && within(field, value.get<double>());
     case Field::Type::real: return value.is_number() && within(field, value.get<double>());
     case Field::Type::text: return value.is_string();
@@ -117,6 +119,9 @@ std::string allowed_text(const Field& field) {
   switch (field.type) {
     case Field::Type::boolean: text = "true or false"; break;
     case Field::Type::integer: text = range_text(field, "an integer"); break;
+    case Field::Type::count:
+      text = range_text(field, "an integer") + ", or a share of the sequence such as s/32";
+      break;
     case Field::Type::real:
       text = field.numbers.empty() ? range_text(field, "a number") : "an integer from 2 to 8, or 16 (off)";
       break;

@@ -13,7 +13,7 @@
 namespace stamp {
 
 struct Field {
-  enum class Type { boolean, integer, real, text, choice, file, text_source, names };
+  enum class Type { boolean, integer, real, text, choice, count, file, text_source, names };
   std::string path;  // "quantization.weights.bits"
   Type type = Type::text;
   Json fallback;                                             // as written in a file; "auto" where the plugin decides
@@ -70,6 +70,9 @@ TrialSpec trial_from_json(const Json& json, const Schema& schema);
 Json with_paths(const TrialSpec& spec, const Schema& schema);
 // Does the trial read a calibration text: method, transform, quantizer or allocation need it?
 bool needs_calibration(const TrialSpec& spec, const Catalog& catalog);
+
+// Does any of the trial's metrics read the work items of `section` ("data", "zero_shot")?
+bool reads(const TrialSpec& spec, const std::string& section, const Catalog& catalog);
 
 // The top-level keys of an experiment file that are not part of a trial, for help and completion.
 struct FileKey {

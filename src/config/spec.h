@@ -82,12 +82,33 @@ struct QuantizationSpec {
   AllocationSpec allocation;
 };
 
+// Generation, and what `decode_perplexity` measures: a prompt in one run, then a token a step on a cache of packed
+// chunks. Specification methods 2.8, 2.11 (D3), 12.4.
+struct DecodeSpec {
+  std::int64_t prefill = 1024;             // tokens of a window that are the prompt; the others are decoded
+  std::int64_t chunk = 64;                 // rows of the cache that are transformed and packed together
+  Json high_tokens = "s/32";               // option A: rows of a chunk at high bits; a number, or a share of the chunk
+  std::string continuation = "quantized";  // quantized: decode rule (D3 a) | full: 16 bits behind the prompt (D3 b)
+};
+
+// Questions that the metric zero_shot answers. Specification methods 13.2, 13.3.
+struct ZeroShotSpec {
+  std::vector<std::string> tasks{"piqa", "hellaswag", "arc_easy", "arc_challenge", "winogrande", "lambada"};
+  std::int64_t items = 0;          // the first so many of every task; 0 = all
+  std::string data = "auto";       // folder or file of the user's own; auto: the known folders
+  std::string bos = "none";        // none | auto: what the tokenizer does by default | start
+  std::string rule = "leak_free";  // leak_free: contexts are transformed, continuations are not | prefill: both
+  std::int64_t batch_rows = 2048;  // rows that go through the network together
+};
+
 struct TrialSpec {
   std::int64_t schema = 1;
   ModelSpec model;
   DataSpec data;
   CalibrationSpec calibration;
   QuantizationSpec quantization;
+  ZeroShotSpec zero_shot;
+  DecodeSpec decode;
   std::vector<std::string> evaluate{"perplexity", "slot_error"};
   std::int64_t repeat = 0;  // index of a repeat; seeds derive from it
 };

@@ -28,6 +28,8 @@ void need_rows(const std::string& name, std::span<const double> values, std::int
 }
 
 std::string refuse_budget(const PlanFacts& facts) {
+  if (facts.any_length)
+    return "row energies are calibrated for one length and zero-shot questions have any; use two_level or uniform";
   if (facts.calibration_samples < 1) return "it needs calibration samples (calibration.samples is 0)";
   const double low = real_option(facts.options, "min_bits"), high = real_option(facts.options, "max_bits");
   if (low > high) return "min_bits " + number_text(low) + " is above max_bits " + number_text(high);

@@ -11,7 +11,7 @@ namespace {
 
 RowBits two_level(const AllocationRequest& r) {
   RowBits rows = uniform_bits(r.tokens, r.low_bits);
-  rows.high_tokens = std::min(integer_option(r.options, "high_tokens"), r.tokens);
+  rows.high_tokens = std::min(count_option(r.options, "high_tokens", r.tokens), r.tokens);
   // A tensor that is left alone (16 bits) or finer than the high rows keeps its own bits there.
   rows.high_bits = static_cast<float>(std::max(real_option(r.options, "high_bits"), r.low_bits));
   const std::string pick = text_option(r.options, "pick");
@@ -35,9 +35,11 @@ RowBits two_level(const AllocationRequest& r) {
 }
 
 std::string refuse_two_level(const PlanFacts& facts) {
-  const std::int64_t k = integer_option(facts.options, "high_tokens");
+  const std::int64_t k = count_option(facts.options, "high_tokens", facts.context);
   if (facts.context > 0 && k > facts.context)
     return "high_tokens is " + std::to_string(k) + " and a sequence has " + std::to_string(facts.context) + " tokens";
+  if (text_option(facts.options, "pick") == "energy" && facts.any_length)
+    return "pick: energy is calibrated for one length and zero-shot questions have any; use first or magnitude";
   if (text_option(facts.options, "pick") == "energy" && facts.calibration_samples < 1)
     return "pick: energy needs calibration samples (calibration.samples is 0)";
   if (facts.low_bits < 16 && real_option(facts.options, "high_bits") < facts.low_bits)
@@ -93,11 +95,12 @@ AllocatorPlugin two_level_plugin() {
   high_bits.help = "bits of the high-precision rows; 16 leaves them unquantized";
   OptionInfo high_tokens;
   high_tokens.name = "high_tokens";
-  high_tokens.type = OptionInfo::Type::integer;
+  high_tokens.type = OptionInfo::Type::count;
   high_tokens.fallback = 64;
   high_tokens.min = 0;
   high_tokens.max = 1 << 24;
-  high_tokens.help = "number k of high-precision rows, skipped tokens included";
+  high_tokens.help =
+      "number k of high-precision rows, skipped tokens included; s/32: a 32nd of each sequence, one row at least";
   OptionInfo pick;
   pick.name = "pick";
   pick.type = OptionInfo::Type::choice;

@@ -90,6 +90,7 @@ std::string cell_text(const TableCell& c, const Marks& m) {
     text += fmt::format(" {} {} ({})", m.plus_minus, value_text(*c.deviation), c.samples);
   else if (c.low && c.high)
     text += fmt::format(" [{}, {}]", value_text(*c.low), value_text(*c.high));
+  if (c.activation_bits) text += fmt::format(" (A {:.4g})", *c.activation_bits);
   if (c.sees_ahead) text += m.dagger;
   return text;
 }
@@ -218,7 +219,7 @@ std::string csv(const Table& t) {
   std::vector<std::string> head = t.row_heads;
   const std::string column_head = t.columns_are.empty() ? "column" : t.columns_are;
   for (const char* h : {"metric", "state", "value", "unit", "n", "low", "high", "samples", "deviation", "paper",
-                        "difference", "difference_percent", "sees_ahead", "trials"})
+                        "difference", "difference_percent", "sees_ahead", "activation_bits", "trials"})
     head.push_back(h);
   head.insert(head.begin() + static_cast<std::ptrdiff_t>(t.row_heads.size()), column_head);
   std::string out = csv_line(head);
@@ -242,6 +243,7 @@ std::string csv(const Table& t) {
       f.push_back(value && cell.paper ? number_text(cell.value - *cell.paper) : "");
       f.push_back(value && cell.paper ? number_text(100 * (cell.value / *cell.paper - 1)) : "");
       f.push_back(value ? (cell.sees_ahead ? "yes" : "no") : "");
+      f.push_back(value ? optional_number(cell.activation_bits) : "");
       f.push_back(join(cell.ids, " "));
       out += csv_line(f);
     }

@@ -63,7 +63,7 @@ std::vector<std::string> named(std::vector<std::string> paths) {
 }
 
 bool sets_the_protocol(const std::string& path) {
-  return path.starts_with("model.") || path.starts_with("data.");
+  return path.starts_with("model.") || path.starts_with("data.") || path.starts_with("zero_shot.");
 }
 
 std::string metric_names(const ReportSource& source) {
@@ -109,8 +109,9 @@ void put(TableCell& cell, const std::vector<Sample>& samples, const std::string&
         values.push_back(m->value);
         last = m;
         cell.items = m->n;
+        cell.activation_bits = m->activation_bits;
         // Neither the full-precision reference nor an error inside a slot predicts tokens from quantized ones.
-        const bool scored = m->over != "slots" && !metric.ends_with("_fp");
+        const bool scored = m->over != "slots" && !metric.ends_with("_fp") && !m->leak_free;
         cell.sees_ahead = cell.sees_ahead || (scored && sees_ahead(*r));
       }
     } else if (s.trial->record) {
@@ -222,13 +223,14 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
 }
 
 void finish_notes(Table& table, const ReportSource& source, const PaperEntry* paper) {
-  bool ahead = false, repeated = false, interval = false, best = false;
+  bool ahead = false, repeated = false, interval = false, best = false, bits = false;
   for (const TableRow& row : table.rows) {
     for (const TableCell& c : row.cells) {
       ahead = ahead || c.sees_ahead;
       repeated = repeated || c.deviation.has_value();
       interval = interval || c.low.has_value();
       best = best || c.best;
+      bits = bits || c.activation_bits.has_value();
     }
   }
   std::vector<std::string> head;
@@ -236,6 +238,8 @@ void finish_notes(Table& table, const ReportSource& source, const PaperEntry* pa
     head.push_back(fmt::format("{}{}, {} is better{}.", table.value, table.unit.empty() ? "" : " (" + table.unit + ")",
                                table.lower_is_better ? "lower" : "higher", best ? "; bold: best of its row" : ""));
   if (interval) head.push_back("[a, b]: 95% interval over the items of one trial.");
+  if (bits)
+    head.push_back("(A n): average bits of the activation rows behind the value; short sequences have their own.");
   if (repeated) head.push_back("a ± b (n): mean and standard deviation over n repeats.");
   if (ahead) head.push_back(std::string("† ") + sees_ahead_note + ".");
   if (paper && table.with_paper)

@@ -18,8 +18,9 @@ struct TableCell {
   int samples = 0;                  // repeats that went in
   std::int64_t items = 0;           // n of the metric
   std::optional<double> paper;
-  bool sees_ahead = false;  // dagger
-  bool best = false;        // of its row; ties as shown share it
+  bool sees_ahead = false;                // dagger
+  std::optional<double> activation_bits;  // of the rows behind this very value, where the metric counted them
+  bool best = false;                      // of its row; ties as shown share it
   std::vector<std::string> ids;
 };
 

@@ -200,15 +200,21 @@ TrialSpec smoke_spec(TrialSpec spec) {
   spec.data.context = std::min<std::int64_t>(spec.data.context, 256);
   spec.calibration.samples = std::min<std::int64_t>(spec.calibration.samples, 2);
   spec.calibration.context = std::min<std::int64_t>(spec.calibration.context, 256);
+  constexpr std::int64_t questions = 4;
+  spec.zero_shot.items = spec.zero_shot.items == 0 ? questions : std::min(spec.zero_shot.items, questions);
   return spec;
 }
 
 std::optional<Refusal> refusal(const TrialSpec& spec, const Schema& schema) {
   const Catalog& catalog = schema.catalog();
   PlanFacts facts;
-  facts.context = spec.data.context;
   facts.skip_first = spec.quantization.sequence.skip_first;
-  facts.tokens = facts.context - facts.skip_first;
+  facts.any_length = reads(spec, "zero_shot", catalog);
+  const bool windows = reads(spec, "data", catalog);
+  if (windows) {
+    facts.context = spec.data.context;
+    facts.tokens = facts.context - facts.skip_first;
+  }
   facts.low_bits = spec.quantization.activations.bits;
   facts.calibration_samples = static_cast<int>(spec.calibration.samples);
 
@@ -230,7 +236,7 @@ std::optional<Refusal> refusal(const TrialSpec& spec, const Schema& schema) {
   if (const auto r = ask(PluginKind::weight_quantizer, q.weights.quantizer, Json::object())) return r;
   const bool activations = q.activations.bits < 16, caches = q.kv_cache.bits < 16;
   if (matters(schema, spec, "quantization.sequence.transform")) {
-    if (facts.tokens < 1)
+    if (windows && facts.tokens < 1)
       return Refusal{"sequence transform " + q.sequence.transform,
                      fmt::format("skip_first {} leaves no token of {}", facts.skip_first, facts.context)};
     if (const auto r = ask(PluginKind::sequence_transform, q.sequence.transform, q.sequence.options)) return r;

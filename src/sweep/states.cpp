@@ -52,7 +52,12 @@ SharedWork shared_work(const Plan& plan, const Catalog& catalog) {
     const TrialSpec& s = t.spec;
     const std::string model = model_group(s) + "\n";
     models.insert(model);
-    references.insert(fmt::format("{}{}\n{}\n{}\n{}", model, s.data.text, s.data.context, s.data.windows, s.data.bos));
+    if (reads(s, "data", catalog))
+      references.insert(
+          fmt::format("{}{}\n{}\n{}\n{}", model, s.data.text, s.data.context, s.data.windows, s.data.bos));
+    if (reads(s, "zero_shot", catalog))
+      references.insert(fmt::format("{}{}\n{}\n{}\n{}", model, join(s.zero_shot.tasks, ","), s.zero_shot.items,
+                                    s.zero_shot.data, s.zero_shot.bos));
     weights.insert(weights_group(t));
     if (needs_calibration(s, catalog))
       calibrations.insert(fmt::format("{}{}\n{}\n{}\n{}\n{}", model, s.calibration.text, s.calibration.context,

@@ -116,6 +116,9 @@ class Haar final : public SequenceTransform, public BlockwiseTransform {
 std::string refuse_haar(const PlanFacts& facts) {
   const auto found = facts.options.find("levels");
   if (found == facts.options.end() || found->is_null()) return "";
+  if (facts.any_length)
+    return "levels is " + std::to_string(found->get<std::int64_t>()) +
+           " and zero-shot questions may be too short for them; use levels: auto";
   const std::int64_t levels = found->get<std::int64_t>(), most = haar_full_depth(facts.tokens);
   if (levels <= most) return "";
   return std::to_string(facts.tokens) + " tokens have at most " + std::to_string(most) + " Haar levels, levels is " +

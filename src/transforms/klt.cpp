@@ -45,6 +45,7 @@ SequenceTransformPlugin klt_plugin() {
   info.cost = "two dense products of s^2 d, and a calibrated s x s basis for every slot";
   info.needs_calibration = true;
   info.refuse = [](const PlanFacts& facts) -> std::string {
+    if (facts.any_length) return "its basis is of one length and zero-shot questions have any; use haar or dct";
     return facts.calibration_samples > 0 ? "" : "it needs calibration samples (calibration.samples is 0)";
   };
   return {info, [](const SequenceTransformRequest& r) -> std::unique_ptr<SequenceTransform> {

@@ -65,3 +65,32 @@ TEST_CASE("a catalog keeps the order of registration and refuses a second plugin
   CHECK(catalog.find(PluginKind::metric, "sample") == nullptr);
   CHECK(catalog.names(PluginKind::method) == std::vector<std::string>{"sample"});
 }
+
+TEST_CASE("counts are numbers or shares") {
+  CHECK(is_share("s/32"));
+  CHECK(is_share("s/1"));
+  for (const char* text : {"s/", "s/0", "s/-1", "s/1.5", "s/03", "t/3", "s 32", "32", "S/32", "s/1234567890", "s/3x"})
+    CHECK_FALSE(is_share(text));
+  CHECK_FALSE(is_share(32));
+  CHECK(count_option({{"k", 64}}, "k", 10) == 64);
+  CHECK(count_option({{"k", "s/32"}}, "k", 2048) == 64);
+  CHECK(count_option({{"k", "s/32"}}, "k", 3) == 1);
+
+  PluginInfo info;
+  info.name = "sample";
+  OptionInfo k;
+  k.name = "rows";
+  k.type = OptionInfo::Type::count;
+  k.fallback = 64;
+  k.min = 0;
+  k.max = 100;
+  info.options = {k};
+  Json share = Json::object();
+  share["rows"] = "s/8";
+  CHECK(complete_options(info, share, "here")["rows"] == "s/8");
+  for (const Json& bad : {Json("s/0"), Json(1.5), Json(101), Json(true)}) {
+    Json given = Json::object();
+    given["rows"] = bad;
+    CHECK_THROWS_WITH(complete_options(info, given, "here"), Catch::Contains("a share of the sequence such as s/32"));
+  }
+}

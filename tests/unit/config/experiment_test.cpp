@@ -158,7 +158,8 @@ data.context: 12
   const std::vector<std::string> lines = split(message, '\n');
   const std::vector<std::string> expected = {
       "e.yaml:1:9: schema: 2; an integer from 1 to 1",
-      "e.yaml:2:23: model.paht: unknown key; allowed here: path, name, streamed, rows_memory_gb (did you mean \"path\"?)",
+      "e.yaml:2:23: model.paht: unknown key; allowed here: path, name, streamed, rows_memory_gb (did you mean "
+      "\"path\"?)",
       "e.yaml:4:3: quantization.metod: unknown key; allowed here: method, ",
       "e.yaml:5:19: quantization.weights.bits: the text \"4\"; an integer from 2 to 8, or 16 (off)",
       "e.yaml:5:37: quantization.weights.granularity: the text \"chanel\"; one of: channel, group (did you mean "

@@ -54,10 +54,15 @@ inline Catalog fake_catalog() {
   c.add(PluginKind::sequence_transform, plugin("klt", {}, true));
   c.add(PluginKind::allocator, plugin("uniform"));
   c.add(PluginKind::allocator, plugin("two_level", {option("high_bits", Type::integer, 8, 2, 16),
-                                                    option("high_tokens", Type::integer, 64, 0, 1e6), pick}));
+                                                    option("high_tokens", Type::count, 64, 0, 1e6), pick}));
   c.add(PluginKind::allocator, plugin("optimal", {option("average_bits", Type::real, 4.125, 1, 16)}, true));
   c.add(PluginKind::metric, plugin("perplexity"));
   c.add(PluginKind::metric, plugin("slot_error"));
+  PluginInfo zero_shot = plugin("zero_shot");
+  zero_shot.reads = "zero_shot";
+  c.add(PluginKind::metric, zero_shot);
+  for (const char* task : {"piqa", "hellaswag", "arc_easy", "arc_challenge", "winogrande", "lambada", "boolq"})
+    c.add(PluginKind::task, plugin(task));
   c.add(PluginKind::text, plugin("wikitext2-test"));
   c.add(PluginKind::text, plugin("wikitext2-train"));
   return c;

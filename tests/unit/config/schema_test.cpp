@@ -77,6 +77,7 @@ TEST_CASE("every field has one line of help, a default that it allows, and reads
     Json other;
     switch (field.type) {
       case Field::Type::boolean: other = field.automatic ? true : !field.fallback.get<bool>(); break;
+      case Field::Type::count: other = "s/16"; break;
       case Field::Type::integer: other = static_cast<std::int64_t>(*field.min) + 1; break;
       case Field::Type::real: other = field.numbers.empty() ? Json(*field.max / 2) : Json(3); break;
       case Field::Type::choice: other = field.choices.back(); break;
@@ -138,7 +139,8 @@ TEST_CASE("sections and their children feed completion") {
   CHECK_FALSE(schema().is_section("quantization.weights.bits"));
   CHECK_FALSE(schema().is_section("quant"));
   const std::vector<std::string> top = schema().children("");
-  CHECK(top == std::vector<std::string>{"model", "data", "calibration", "quantization", "evaluate"});
+  CHECK(top ==
+        std::vector<std::string>{"model", "data", "calibration", "quantization", "decode", "zero_shot", "evaluate"});
   const std::vector<std::string> sequence = schema().children("quantization.sequence");
   CHECK(sequence == std::vector<std::string>{"transform", "skip_first", "levels"});
 }

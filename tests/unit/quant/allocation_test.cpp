@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <limits>
 #include <numeric>
 
@@ -173,4 +174,18 @@ TEST_CASE("faults are told") {
   CHECK(reason("integer", {{"average_bits", 9}}, 2048, 4).find("outside") != std::string::npos);
   CHECK(reason("integer", {{"min_bits", 6}, {"max_bits", 5}}, 2048, 4).find("above") != std::string::npos);
   CHECK(reason("uniform", Json::object(), 1, 0).empty());
+}
+
+TEST_CASE("a share of the sequence is rounded and never empty", "[allocation]") {
+  // Specification methods 2.5: k = max(1, round(s / 32)).
+  for (const auto& [tokens, k] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+           {1, 1}, {16, 1}, {47, 1}, {48, 2}, {79, 2}, {80, 3}, {150, 5}, {2048, 64}, {2047, 64}}) {
+    const RowBits rows = allocate("two_level", tokens, {{"high_tokens", "s/32"}});
+    INFO(tokens);
+    CHECK(rows.high_tokens == k);
+    CHECK(std::count(rows.bits.begin(), rows.bits.end(), 8.0f) == k);
+    CHECK(rows.average() == Approx(4 + 4 * static_cast<double>(k) / static_cast<double>(tokens)));
+    CHECK(allocate("two_level", tokens, {{"high_tokens", "s/1"}}).average() == 8);
+  }
+  CHECK_THROWS_WITH(allocate("two_level", 5, {{"high_tokens", "s/0"}}), Catch::Contains("s/0"));
 }
