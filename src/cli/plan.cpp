@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "cli/machine.h"
 #include "cli/planning.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct Options : PlanRequest {
   std::string format = "text";
+  bool explain = false;
 };
 
 std::vector<std::string> label_paths(const Plan& plan) {
@@ -64,6 +66,33 @@ std::string plan_text(const Plan& plan, const Selection& only, const Schema& sch
   return columns(rows);
 }
 
+// Seconds by phase of every trial still to run, and what the largest one holds in memory.
+std::string explained(const Estimate& estimate) {
+  if (estimate.trials.empty()) return "";
+  const Parts phases = estimate.parts();
+  std::vector<std::vector<std::string>> rows{{"trial", "walk"}};
+  for (const auto& [phase, s] : phases) rows[0].push_back(phase);
+  rows[0].push_back("total");
+  const auto seconds_row = [&](const std::string& id, const std::string& walk, const Parts& parts) {
+    std::vector<std::string> row{id, walk};
+    for (const auto& [phase, unused] : phases) {
+      const auto it = std::find_if(parts.begin(), parts.end(), [&p = phase](const auto& x) { return x.first == p; });
+      row.push_back(it == parts.end() ? "" : duration_text(it->second));
+    }
+    row.push_back(duration_text(sum(parts)));
+    rows.push_back(std::move(row));
+  };
+  for (const TrialEstimate& t : estimate.trials) seconds_row(t.id, t.streamed ? "streamed" : "in memory", t.seconds);
+  seconds_row("all", "", phases);
+  std::string text = "Time:\n" + columns(rows);
+  const TrialEstimate& most = *estimate.largest();
+  std::vector<std::vector<std::string>> memory;
+  for (const auto& [part, bytes] : most.bytes)
+    memory.push_back({part, bytes_text(static_cast<std::uint64_t>(bytes))});
+  memory.push_back({"peak", bytes_text(static_cast<std::uint64_t>(sum(most.bytes)))});
+  return text + fmt::format("\nMemory of trial {}:\n", most.id) + columns(memory);
+}
+
 ExitCode run(const Front& front, const Options& options) {
   Planned planned = plan_experiment(options, front.catalog);
   Surroundings around(front.catalog, planned.plan.base);
@@ -73,8 +102,9 @@ ExitCode run(const Front& front, const Options& options) {
       planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
       [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
   const SharedWork work = shared_work(planned.plan, front.catalog);
+  const Machine machine = this_machine();
   const Estimate guess = estimate(
-      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, assumed_flops_per_second());
+      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, front.catalog, machine);
 
   if (options.format == "json") {
     data(to_json(freeze(planned.plan, *planned.schema)).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -91,8 +121,10 @@ ExitCode run(const Front& front, const Options& options) {
                      n(work.weights, "set") + " of prepared weights", n(work.calibrations, "calibration")));
   if (guess.seconds > 0)
     data(fmt::format("The estimate of time rests on {}.\n",
-                     guess.measured ? "finished trials of the same models"
-                                    : "the number of parameters alone; the first finished trial makes it better"));
+                     guess.scaled > 0    ? "finished trials of the same model"
+                     : machine.measured ? "this machine's measured speed; finished trials make it better"
+                                        : "the number of cores alone; finished trials make it better"));
+  if (options.explain) data("\n" + explained(guess));
   data(fmt::format("Run folder: {}\n", planned.folder.string()));
   return ExitCode::done;
 }
@@ -112,6 +144,7 @@ void add_plan(CLI::App& app, Action& action) {
   verb->add_option("--only", options->only, "Only these trials, path=value,path=value");
   verb->add_option("--output", options->output, "Run folder (default: runs/<name>)");
   verb->add_flag("--smoke", options->smoke, "The plan of a smoke run");
+  verb->add_flag("--explain", options->explain, "Also the parts of the estimate: seconds by phase, memory by use");
   verb->add_option("--format", options->format, "text or json")->check(CLI::IsMember({"text", "json"}));
 }
 

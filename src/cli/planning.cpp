@@ -18,11 +18,6 @@ namespace {
 
 constexpr double bytes_per_token = 4.4;  // English text, byte-level BPE of 50 to 130 thousand entries
 
-double number_at(const Json& json, const char* key) {
-  const auto it = json.find(key);
-  return it != json.end() && it->is_number() ? it->get<double>() : 0;
-}
-
 }  // namespace
 
 const Surroundings::ModelFacts& Surroundings::model(const std::string& path) {
@@ -36,11 +31,7 @@ const Surroundings::ModelFacts& Surroundings::model(const std::string& path) {
   }
   try {
     const auto checkpoint = open_checkpoint(path);  // headers only
-    const Json about = describe_model(*checkpoint);
-    facts.parameters = number_at(about, "parameters");
-    facts.vocabulary = number_at(about, "vocabulary");
-    if (const auto d = about.find("dimensions"); d != about.end() && facts.vocabulary == 0)
-      facts.vocabulary = number_at(*d, "vocabulary");
+    facts.shape = shape_of(describe_model(*checkpoint));
   } catch (const DataError& error) {
     facts.missing = error.what();
   }
@@ -135,8 +126,7 @@ std::string Surroundings::stale(const TrialSpec& spec, const Record& record) {
 TrialSize Surroundings::size(const TrialSpec& spec) {
   TrialSize size;
   const ModelFacts& facts = model(spec.model.path);
-  size.parameters = facts.parameters;
-  size.vocabulary = facts.vocabulary;
+  size.shape = facts.shape;
   if (reads(spec, "zero_shot", catalog_))
     for (const std::string& name : spec.zero_shot.tasks) {
       const TaskFacts& task = task_facts(name, spec.zero_shot.data);

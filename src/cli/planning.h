@@ -32,7 +32,7 @@ class Surroundings {
  private:
   struct ModelFacts {
     std::string missing;
-    double parameters = 0, vocabulary = 0;
+    ModelShape shape;
   };
   struct TaskFacts {
     std::string missing, digest;

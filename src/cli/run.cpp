@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "cli/machine.h"
 #include "cli/planning.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
@@ -117,7 +118,7 @@ ExitCode run(const Front& front, const Options& options) {
       planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
       [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
   const Estimate guess = estimate(
-      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, assumed_flops_per_second());
+      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, front.catalog, this_machine());
   say(plan_sentence(planned.plan, shared_work(planned.plan, front.catalog), guess));
   const FrozenPlan frozen = freeze_into(store, planned, options.smoke);
 

@@ -11,6 +11,7 @@
 #include "config/schema.h"
 #include "engine/runtime.h"
 #include "engine/self_test.h"
+#include "engine/speed.h"
 #include "engine/worker.h"
 #include "models/linear.h"
 #include "models/network.h"
@@ -55,6 +56,12 @@ int doctor(int threads) {
   return static_cast<int>(passed ? ExitCode::done : ExitCode::internal);
 }
 
+int speed(const std::string& file, int threads) {
+  configure_runtime(threads);
+  write_file_atomic(file, to_json(measure_speed()).dump(1) + "\n");
+  return static_cast<int>(ExitCode::done);
+}
+
 int main_checked(int argc, char** argv) {
   CLI::App app{"Runs trials of a STaMP run folder; `stamp run` starts it."};
   app.require_subcommand(1);
@@ -71,6 +78,10 @@ int main_checked(int argc, char** argv) {
   run_verb->add_option("--ids", ids, "file with one trial id a line, in the order to run")->required();
   run_verb->add_flag("--fail-fast", fail_fast, "stop after the first failed trial");
   add_threads(run_verb);
+  std::string speed_file;
+  CLI::App* speed_verb = app.add_subcommand("speed", "measure what the planner's estimates rest on");
+  speed_verb->add_option("FILE", speed_file, "JSON file to write")->required();
+  add_threads(speed_verb);
   CLI::App* doctor_verb = app.add_subcommand("doctor", "versions, threads and a numeric self-test");
   add_threads(doctor_verb);
   try {
@@ -79,6 +90,7 @@ int main_checked(int argc, char** argv) {
     return app.exit(e) == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
   if (threads == 0) threads = default_threads();
+  if (speed_verb->parsed()) return speed(speed_file, threads);
   return run_verb->parsed() ? run(folder, ids, fail_fast, threads) : doctor(threads);
 }
 

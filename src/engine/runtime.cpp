@@ -61,16 +61,28 @@ std::string arithmetic_name() {
   return std::string("libtorch " TORCH_VERSION " ") + at::get_cpu_capability();
 }
 
-std::uint64_t peak_memory_bytes() {
+namespace {
+
+std::uint64_t status_bytes(const std::string& key) {
   std::ifstream in("/proc/self/status");
   for (std::string line; std::getline(in, line);) {
-    if (line.rfind("VmHWM:", 0) != 0) continue;
-    std::istringstream fields(line.substr(6));
+    if (line.rfind(key, 0) != 0) continue;
+    std::istringstream fields(line.substr(key.size()));
     std::uint64_t kib = 0;
     fields >> kib;
     return kib * 1024;
   }
   return 0;
+}
+
+}  // namespace
+
+std::uint64_t resident_memory_bytes() {
+  return status_bytes("VmRSS:");
+}
+
+std::uint64_t peak_memory_bytes() {
+  return status_bytes("VmHWM:");
 }
 
 void reset_peak_memory() {

@@ -4,71 +4,132 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/text.h"
+#include "config/schema.h"
 #include "results/provenance.h"
 
 namespace stamp {
 
 namespace {
 
-constexpr double weight_flops = 30;  // one weight on one grid: scale, round, clamp, error to the power 2.4
-
 bool to_run(const PlannedTrial& t) {
   return t.state == TrialState::fresh || t.state == TrialState::failed;
 }
 
-double tokens_of(const TrialSpec& s, const TrialSize& size) {
+// Work items of a trial: windows, and the zero-shot questions as if they were windows too.
+double items_of(const TrialSpec& s, const TrialSize& size, const Catalog& catalog) {
   const auto context = static_cast<double>(s.data.context);
-  if (s.data.windows > 0) return context * static_cast<double>(s.data.windows);
-  return size.text_tokens > context
-             ? size.text_tokens - static_cast<double>(static_cast<std::int64_t>(size.text_tokens) % s.data.context)
-             : context;
+  double items = size.question_tokens / context;
+  if (!reads(s, "data", catalog)) return items;
+  if (s.data.windows > 0) return items + static_cast<double>(s.data.windows);
+  return items + std::max(1.0, std::floor(size.text_tokens / context));
 }
 
-double seconds_of(const Record& r) {
-  if (const auto it = r.timing_s.find("total"); it != r.timing_s.end()) return it->second;
-  double sum = 0;
-  for (const auto& [phase, seconds] : r.timing_s) sum += seconds;
-  return sum;
-}
-
-// Tokens a record evaluated: windows actually used, else what its spec says.
-double tokens_of(const Record& r) {
-  double context = 0;
-  if (const auto d = r.spec.find("data"); d != r.spec.end()) context = d->value("context", 0.0);
+double items_of(const Record& r) {
   for (const Metric& m : r.metrics)
-    if (m.over == "windows" && m.n > 0) return context * static_cast<double>(m.n);
+    if (m.over == "windows" && m.n > 0) return static_cast<double>(m.n);
   return 0;
 }
 
-struct Measured {
-  std::vector<double> seconds_per_token;
-  std::vector<double> seconds_of_weights;  // of the trials that prepared some; the others found them ready
-  double memory = 0;
-};
-
-std::map<std::string, Measured> measured_by_model(const ReadRecords& records) {
-  std::map<std::string, Measured> out;
-  for (const Record& r : records.records) {
-    if (r.status != "done") continue;
-    const auto m = r.spec.find("model");
-    if (m == r.spec.end()) continue;
-    Measured& e = out[m->value("name", "")];
-    const auto prepare = r.timing_s.find("prepare");
-    const double weights = prepare == r.timing_s.end() ? 0 : prepare->second;
-    const double tokens = tokens_of(r), seconds = seconds_of(r) - weights;
-    if (tokens > 0 && seconds > 0) e.seconds_per_token.push_back(seconds / tokens);
-    if (weights > 0.1) e.seconds_of_weights.push_back(weights);
-    e.memory = std::max(e.memory, static_cast<double>(r.peak_memory_bytes));
-  }
-  return out;
+bool method_needs(const TrialSpec& s, const Catalog& catalog) {
+  const PluginInfo* info = catalog.find(PluginKind::method, s.quantization.method);
+  return info != nullptr && info->reads_calibration();
 }
+bool transform_needs(const TrialSpec& s, const Catalog& catalog) {
+  const PluginInfo* info = catalog.find(PluginKind::sequence_transform, s.quantization.sequence.transform);
+  return info != nullptr && info->needs_calibration;
+}
+bool allocation_needs(const TrialSpec& s, const Catalog& catalog) {
+  const PluginInfo* info = catalog.find(PluginKind::allocator, s.quantization.allocation.kind);
+  const auto pick = s.quantization.allocation.options.find("pick");
+  return (info != nullptr && info->needs_calibration) ||
+         (pick != s.quantization.allocation.options.end() && *pick == "energy");
+}
+
+std::string calibration_key(const TrialSpec& s) {
+  return fmt::format("{}\n{}\n{}\n{}\n{}\n{}", s.model.name, s.calibration.text, s.calibration.context,
+                     s.calibration.samples, s.calibration.select, s.calibration.seed);
+}
+std::string reference_key(const TrialSpec& s) {
+  return fmt::format("{}\n{}\n{}\n{}\n{}", s.model.name, s.data.text, s.data.context, s.data.windows, s.data.bos);
+}
+
+// What trials before this one, and finished ones whose results lie in the cache, have done already.
+class Shared {
+ public:
+  explicit Shared(const Catalog& catalog) : catalog_(catalog) {}
+
+  TrialWork work_of(const PlannedTrial& t, double items, bool streamed) {
+    const TrialSpec& s = t.spec;
+    TrialWork work;
+    work.items = items;
+    work.reference = fresh(references_, reference_key(s));
+    work.prepare = streamed || fresh(weights_, weights_group(t));  // a streamed network is gone when its trial ends
+    work.maxima = work.prepare && method_needs(s, catalog_) && fresh(maxima_, calibration_key(s));
+    const std::string slots = weights_group(t) + calibration_key(s) + s.quantization.sequence.transform;
+    work.bases = transform_needs(s, catalog_) && fresh(bases_, slots);
+    work.energies = allocation_needs(s, catalog_) && fresh(energies_, slots);
+    return work;
+  }
+  void done(const TrialSpec& s) {
+    references_.insert(reference_key(s));
+    if (method_needs(s, catalog_)) maxima_.insert(calibration_key(s));
+  }
+
+ private:
+  static bool fresh(std::set<std::string>& known, const std::string& key) { return known.insert(key).second; }
+  const Catalog& catalog_;
+  std::set<std::string> references_, weights_, maxima_, bases_, energies_;
+};
 
 double median(std::vector<double> v) {
   std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
   return v[v.size() / 2];
+}
+
+// How far the prediction of a phase was off, in finished trials of one model: measured over predicted.
+struct Measured {
+  std::map<std::string, std::vector<double>> ratios;
+  std::map<bool, double> bytes;  // largest peak, streamed or not
+};
+
+std::map<std::string, Measured> measured_by_model(const ReadRecords& records, const std::map<std::string, TrialSize>& sizes,
+                                                  const Catalog& catalog, const MachineSpeed& speed, Shared& shared) {
+  std::map<std::string, Measured> out;
+  if (records.records.empty()) return out;
+  const Schema schema(catalog);
+  for (const Record& r : records.records) {
+    if (r.status != "done") continue;
+    std::optional<TrialSpec> spec;
+    try {
+      spec = trial_from_json(r.spec, schema);
+    } catch (const ConfigError&) {
+      continue;  // of a version with other settings
+    }
+    shared.done(*spec);
+    const auto size = sizes.find(spec->model.name);
+    const double items = items_of(r);
+    if (size == sizes.end() || !size->second.shape.known()) continue;
+    Measured& m = out[spec->model.name];
+    double& largest = m.bytes[r.model.value("streamed", false)];
+    largest = std::max(largest, static_cast<double>(r.peak_memory_bytes));
+    if (items == 0) continue;
+    TrialWork all;
+    all.items = items;
+    all.maxima = method_needs(*spec, catalog);
+    all.bases = transform_needs(*spec, catalog);
+    all.energies = allocation_needs(*spec, catalog);
+    for (const auto& [phase, predicted] : trial_seconds(*spec, catalog, size->second.shape, all, speed)) {
+      const auto timed = r.timing_s.find(phase);
+      // A phase that found its result in the cache takes next to nothing, and says nothing.
+      if (timed != r.timing_s.end() && timed->second > 0.05 * predicted)
+        m.ratios[phase].push_back(timed->second / predicted);
+    }
+  }
+  return out;
 }
 
 std::string plural(std::size_t n, const std::string& one) {
@@ -77,52 +138,87 @@ std::string plural(std::size_t n, const std::string& one) {
 
 }  // namespace
 
-double assumed_flops_per_second() {
+MachineSpeed assumed_speed() {
   const Json hardware = hardware_provenance();
   const auto has = [&](const char* f) {
     return std::find(hardware["features"].begin(), hardware["features"].end(), f) != hardware["features"].end();
   };
+  const double cores = hardware["cores"].get<double>();
   // Float32 products of a decoder reach about these on one core (measured with 512-bit vectors, halved with each
-  // halving).
-  const double per_core = has("avx512f") ? 80e9 : has("avx2") ? 40e9 : 10e9;
-  return per_core * hardware["cores"].get<double>();
+  // halving); the other numbers stand in the proportions they had there.
+  const double flops = (has("avx512f") ? 100e9 : has("avx2") ? 50e9 : 12e9) * cores;
+  MachineSpeed s;
+  s.threads = static_cast<int>(cores);
+  s.linear = {{4096, flops}};
+  s.double_product = flops / 3;
+  s.attention = flops / 2;
+  s.row_work = s.gate = 100 / flops;
+  s.exponential = 100 / flops;
+  s.hadamard = 200 / flops;
+  s.quantizer = {{"identity", 200 / flops}, {"haar", 300 / flops}, {"dct", 1500 / flops}, {"wht", 500 / flops}};
+  s.statistics = 100 / flops;
+  s.clip_search = 1000 / flops;
+  s.rounding = 50 / flops;
+  s.load = s.pack = 100 / flops;
+  s.eigen = 30 / flops;
+  s.program_bytes = 250e6;
+  return s;
 }
 
-Estimate estimate(const Plan& plan, const ReadRecords& records, const SizeOf& size_of, double flops_per_second) {
+Parts Estimate::parts() const {
+  Parts total;
+  for (const TrialEstimate& t : trials)
+    for (const auto& [phase, s] : t.seconds) {
+      auto it = std::find_if(total.begin(), total.end(), [&](const auto& p) { return p.first == phase; });
+      if (it == total.end()) it = total.insert(it, {phase, 0});
+      it->second += s;
+    }
+  return total;
+}
+
+const TrialEstimate* Estimate::largest() const {
+  const auto it = std::max_element(trials.begin(), trials.end(), [](const TrialEstimate& a, const TrialEstimate& b) {
+    return sum(a.bytes) < sum(b.bytes);
+  });
+  return it == trials.end() ? nullptr : &*it;
+}
+
+Estimate estimate(const Plan& plan, const ReadRecords& records, const SizeOf& size_of, const Catalog& catalog,
+                  const Machine& machine) {
   Estimate e;
-  const std::map<std::string, Measured> measured = measured_by_model(records);
-  bool all_measured = true, any = false;
-  std::set<std::string> references, weights;
+  std::map<std::string, TrialSize> sizes;
+  for (const PlannedTrial& t : plan.trials)
+    if (to_run(t)) sizes.try_emplace(t.spec.model.name, size_of ? size_of(t.spec) : TrialSize{});
+  Shared shared(catalog);
+  const std::map<std::string, Measured> measured = measured_by_model(records, sizes, catalog, machine.speed, shared);
   for (const PlannedTrial& t : plan.trials) {
     if (!to_run(t)) continue;
-    any = true;
     const TrialSize size = size_of ? size_of(t.spec) : TrialSize{};
-    const double tokens = tokens_of(t.spec, size);
-    const auto m = measured.find(t.spec.model.name);
-    const bool timed = m != measured.end() && !m->second.seconds_per_token.empty();
-    const bool prepares = weights.insert(weights_group(t)).second;
-    if (timed) {
-      e.seconds += tokens * median(m->second.seconds_per_token);
-      if (prepares && !m->second.seconds_of_weights.empty()) e.seconds += median(m->second.seconds_of_weights);
-    } else if (size.parameters > 0) {
-      const double pass = 2 * size.parameters * tokens / flops_per_second;
-      e.seconds += 1.3 * pass;  // quantization beside the products
-      if (references.insert(t.spec.model.name + "\n" + t.spec.data.text).second) e.seconds += pass;
-      const WeightSpec& w = t.spec.quantization.weights;
-      const double tries = w.bits >= 16 ? 0 : w.clip_search ? 80 : 1;
-      if (prepares) e.seconds += weight_flops * tries * size.parameters / flops_per_second;
-      all_measured = false;
-    } else {
+    if (!size.shape.known()) {
       ++e.unknown;
-      all_measured = false;
+      continue;
     }
-    if (m != measured.end() && m->second.memory > 0)
-      e.memory_bytes = std::max(e.memory_bytes, m->second.memory);
-    else if (size.parameters > 0)
-      e.memory_bytes = std::max(
-          e.memory_bytes, 4 * (size.parameters + static_cast<double>(t.spec.data.context) * size.vocabulary) + 3e8);
+    TrialEstimate one;
+    one.id = t.id;
+    const double items = items_of(t.spec, size, catalog);
+    one.streamed = runs_streamed(t.spec.model, size.shape, machine.available_bytes);
+    one.seconds = trial_seconds(t.spec, catalog, size.shape, shared.work_of(t, items, one.streamed), machine.speed);
+    one.bytes = trial_memory(t.spec, catalog, size.shape, items, one.streamed, machine.speed.program_bytes);
+    if (const auto known = measured.find(t.spec.model.name); known != measured.end()) {
+      bool scaled = false;
+      for (auto& [phase, seconds] : one.seconds)
+        if (const auto r = known->second.ratios.find(phase); r != known->second.ratios.end()) {
+          seconds *= median(r->second);
+          scaled = true;
+        }
+      e.scaled += scaled ? 1 : 0;
+      if (const auto bytes = known->second.bytes.find(one.streamed); bytes != known->second.bytes.end())
+        one.bytes = {{"measured", bytes->second}};
+    }
+    e.seconds += sum(one.seconds);
+    e.memory_bytes = std::max(e.memory_bytes, sum(one.bytes));
+    e.trials.push_back(std::move(one));
   }
-  e.measured = any && all_measured;
   return e;
 }
 

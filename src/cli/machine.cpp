@@ -1,0 +1,58 @@
+#include "cli/machine.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/memory.h"
+#include "base/sha256.h"
+#include "cli/terminal.h"
+#include "cli/worker_process.h"
+#include "results/provenance.h"
+
+namespace stamp {
+
+namespace {
+
+fs::path kept_speed() {
+  const char* threads = std::getenv("STAMP_THREADS");
+  Json key = hardware_provenance();
+  key["threads"] = threads == nullptr ? "" : threads;
+  return cache_folder() / "speed" / (sha256_hex(key.dump()).substr(0, 32) + ".json");
+}
+
+MachineSpeed read_speed(const fs::path& file) {
+  std::error_code ec;
+  if (!fs::exists(file, ec)) return {};
+  try {
+    return machine_speed_from_json(Json::parse(read_file(file, 1 << 20), nullptr, false));
+  } catch (const DataError&) {
+    return {};
+  }
+}
+
+}  // namespace
+
+Machine this_machine() {
+  Machine machine;
+  machine.available_bytes = static_cast<double>(available_memory_bytes());
+  const fs::path file = kept_speed();
+  machine.speed = read_speed(file);
+  if (!machine.speed.known()) {
+    try {
+      make_folder(file.parent_path());
+      say("measuring this machine's speed, once, some seconds");
+      run_worker({worker_program(), {"speed", file.string()}, false}, -1);
+      machine.speed = read_speed(file);
+    } catch (const Error& error) {
+      say(fmt::format("the speed of this machine is not measured: {}", error.what()));
+    }
+  }
+  machine.measured = machine.speed.known();
+  if (!machine.measured) machine.speed = assumed_speed();
+  return machine;
+}
+
+}  // namespace stamp
