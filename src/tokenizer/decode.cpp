@@ -60,9 +60,11 @@ std::string stripped(const std::string& token, const DecodeStep& step) {
 std::string decoded(std::vector<std::string> tokens, const std::vector<DecodeStep>& steps) {
   for (const DecodeStep& step : steps) {
     switch (step.kind) {
-      case DecodeStep::Kind::replace:
-        for (std::string& token : tokens) token = replaced(token, step.pattern.value(), step.text);
+      case DecodeStep::Kind::replace: {
+        Pattern::Search search(step.pattern.value());
+        for (std::string& token : tokens) token = replaced(token, search, step.text);
         break;
+      }
       case DecodeStep::Kind::bytes: tokens = with_bytes_joined(tokens, step.ill_formed); break;
       case DecodeStep::Kind::fuse: tokens = {join(tokens, "")}; break;
       case DecodeStep::Kind::spaces: tokens = {join(tokens, " ")}; break;

@@ -22,9 +22,8 @@ std::string composed(std::string_view text) {
   return normal;
 }
 
-std::string replaced(std::string_view text, const Pattern& pattern, std::string_view by) {
+std::string replaced(std::string_view text, Pattern::Search& search, std::string_view by) {
   std::string out;
-  Pattern::Search search(pattern);
   std::size_t done = 0;
   Match match;
   while (done < text.size() && search.next(text, done, match)) {
@@ -50,7 +49,11 @@ std::string normalized(std::string_view text, const std::vector<NormalizeStep>& 
   for (const NormalizeStep& step : steps) {
     switch (step.kind) {
       case NormalizeStep::Kind::compose: out = composed(out); break;
-      case NormalizeStep::Kind::replace: out = replaced(out, step.pattern.value(), step.text); break;
+      case NormalizeStep::Kind::replace: {
+        Pattern::Search search(step.pattern.value());
+        out = replaced(out, search, step.text);
+        break;
+      }
       case NormalizeStep::Kind::prepend:
         if (!out.empty()) out.insert(0, step.text);
         break;

@@ -23,7 +23,7 @@ struct NormalizeStep {
 };
 
 std::string composed(std::string_view text);  // form C
-std::string replaced(std::string_view text, const Pattern& pattern, std::string_view by);
+std::string replaced(std::string_view text, Pattern::Search& search, std::string_view by);
 std::string replaced(std::string_view text, std::string_view what, std::string_view by);  // `what` is not empty
 std::string normalized(std::string_view text, const std::vector<NormalizeStep>& steps);
 

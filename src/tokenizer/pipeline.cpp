@@ -101,6 +101,7 @@ class PipelineTokenizer : public Tokenizer {
         normalized_tokens_(added_where(settings_, true)),
         added_(settings_.spellings.size(), false) {
     for (const AddedToken& token : settings_.added) added_.at(static_cast<std::size_t>(token.id)) = true;
+    for (const AddedToken& token : normalized_tokens_.all()) normalized_texts_.emplace(token.id, token.text);
   }
 
   std::vector<std::int32_t> encode(std::string_view text, bool special) const override {
@@ -207,7 +208,11 @@ class PipelineTokenizer : public Tokenizer {
   std::string decoded_texts(const std::vector<std::int32_t>& ids) const {
     std::vector<std::string> texts;
     texts.reserve(ids.size());
-    for (const std::int32_t id : ids) texts.push_back(settings_.spellings[static_cast<std::size_t>(id)]);
+    for (const std::int32_t id : ids) {
+      const auto found = normalized_texts_.find(id);
+      texts.push_back(found == normalized_texts_.end() ? settings_.spellings[static_cast<std::size_t>(id)]
+                                                       : found->second);
+    }
     return decoded(std::move(texts), settings_.decode);
   }
 
@@ -215,6 +220,8 @@ class PipelineTokenizer : public Tokenizer {
   std::unique_ptr<WordModel> model_;
   AddedTokens raw_tokens_, normalized_tokens_;
   std::vector<bool> added_;  // by id
+  // Those that are looked for after normalization are also written as normalization leaves them, as in the library.
+  std::unordered_map<std::int32_t, std::string> normalized_texts_;
 };
 
 }  // namespace

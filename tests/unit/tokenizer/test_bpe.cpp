@@ -7,12 +7,16 @@
 #include "base/seed.h"
 #include "formats/utf8.h"
 #include "support/catch.h"
+#include "support/message.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/pattern.h"
 #include "tokenizer/settings.h"
+#include "tokenizer/split.h"
 
 using namespace stamp;
+using stamp::test::data_error;
+using stamp::test::lacks;
 
 namespace {
 
@@ -94,6 +98,39 @@ TEST_CASE("whole words and merges whose result is no entry", "[tokenizer]") {
   CHECK(ids == std::vector<std::int32_t>{0, 1, 0});
 }
 
+TEST_CASE("a byte without an entry is named, or becomes the unknown token", "[tokenizer]") {
+  const std::vector<std::optional<std::string>> pieces = {"a", "b", "\xc3", "?"};
+  std::vector<std::int32_t> ids;
+  const std::string message = data_error([&] { Bpe(pieces, {}, false, {-1, false, "m.gguf"}).encode("aéb", ids); });
+  CHECK(lacks(message, "m.gguf: the tokenizer cannot spell this text") == "");
+  CHECK(lacks(message, "no token for byte 0xA9 of U+00E9 \"é\"") == "");
+  ids.clear();
+  Bpe(pieces, {}, false, {3, false, ""}).encode("a\x01\x02é", ids);
+  CHECK(ids == std::vector<std::int32_t>{0, 3, 3, 2, 3});
+  ids.clear();
+  Bpe(pieces, {}, false, {3, true, ""}).encode("a\x01\x02é", ids);
+  CHECK(ids == std::vector<std::int32_t>{0, 3, 2, 3});
+}
+
+TEST_CASE("what becomes of a match when text is split", "[tokenizer]") {
+  using Keep = SplitStep::Keep;
+  const auto parts = [](const std::string& text, Keep keep, bool invert) {
+    const SplitStep step{Pattern("e"), keep, invert};
+    Pattern::Search search(step.pattern);
+    std::vector<std::string_view> out;
+    split(text, step, search, out);
+    return Words(out.begin(), out.end());
+  };
+  CHECK(parts("xeye", Keep::isolated, false) == Words{"x", "e", "y", "e"});
+  CHECK(parts("exeeye", Keep::removed, false) == Words{"x", "y"});
+  CHECK(parts("exeeye", Keep::removed, true) == Words{"e", "e", "e", "e"});
+  // Only one of several matches in a row goes with its neighbour, as in the tokenizers library.
+  CHECK(parts("exeeye", Keep::with_previous, false) == Words{"e", "xe", "e", "ye"});
+  CHECK(parts("exeeye", Keep::with_next, false) == Words{"ex", "e", "ey", "e"});
+  CHECK(parts("exy", Keep::with_next, true) == Words{"e", "xy"});
+  CHECK(parts("xye", Keep::with_next, true) == Words{"xye"});
+}
+
 TEST_CASE("bytes and their spellings", "[tokenizer]") {
   std::string all;
   for (int b = 0; b < 256; ++b) all += static_cast<char>(b);
@@ -155,4 +192,8 @@ TEST_CASE("added tokens: longest first, special ones only when asked for", "[tok
   CHECK(ids("x<a>  y", false) == std::vector<std::int32_t>{-1, 3, -1});
   CHECK(ids("<a", true) == std::vector<std::int32_t>{-1});
   CHECK(ids("", true).empty());
+  // Two tokens of one text: the special one gives way where special ones are not wanted.
+  const AddedTokens twice({token("<a>", 1, true), token("<a>", 2, false)});
+  CHECK(twice.cut("<a>", true).front().id == 1);
+  CHECK(twice.cut("<a>", false).front().id == 2);
 }
