@@ -43,6 +43,7 @@ class Session {
 
   // The first call of a trial: opens its model and texts, unless they are open.
   void open(const TrialSpec& spec, Monitor& monitor);
+  const Model& model() const { return *model_; }  // opened
   const Json& model_description() const { return model_description_; }  // without its path
   const Workload& data() const { return *data_; }
   const Workload* calibration() const { return calibration_; }  // null when the trial reads none

@@ -72,6 +72,7 @@ class Slot {
   virtual ~Slot() = default;
   const SlotInfo& info() const { return info_; }
   void set_quantizer(std::shared_ptr<const SlotQuantizer> q) { quantizer_ = std::move(q); }  // null = full precision
+  const std::shared_ptr<const SlotQuantizer>& quantizer() const { return quantizer_; }
   void set_observer(SlotObserver o) { observer_ = std::move(o); }
   // For whoever makes the slot's quantizer; nothing happens here.
   void set_learned_range(const LearnedRange& r) { learned_ = r; }
@@ -227,6 +228,8 @@ class Workload {
   virtual std::string protocol() const = 0;  // one line that tables compare
 };
 
+class Tokenizer;
+
 // A checkpoint opened once; networks are built from it as often as weights have to be fresh.
 class Model {
  public:
@@ -235,6 +238,8 @@ class Model {
   virtual std::unique_ptr<Network> build(bool load_blocks = true) const = 0;  // false: load() brings the blocks
   virtual std::unique_ptr<Workload> workload(const DataSpec& data) const = 0;
   virtual std::unique_ptr<Workload> workload(const CalibrationSpec& data) const = 0;
+  virtual const Tokenizer* tokenizer() const { return nullptr; }       // of models of text
+  virtual std::vector<std::int64_t> end_tokens() const { return {}; }  // ids that end a generated text
 };
 std::unique_ptr<Model> open_model(const ModelSpec& spec);  // DataError; models/register.cpp lists architectures
 

@@ -3,6 +3,7 @@
 #include "data/text.h"
 #include "models/decoder/decoder_network.h"
 #include "models/info/architecture.h"
+#include "models/info/end_tokens.h"
 #include "models/linear.h"
 #include "models/token_workload.h"
 #include "tokenizer/tokenizer.h"
@@ -27,6 +28,8 @@ class DecoderModel : public Model {
   std::unique_ptr<Network> build(bool load_blocks) const override {
     return std::make_unique<DecoderNetwork>(source_, load_blocks);
   }
+  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
+  std::vector<std::int64_t> end_tokens() const override { return stamp::end_tokens(source_->checkpoint()); }
   std::unique_ptr<Workload> workload(const DataSpec& data) const override {
     WindowRequest request;
     request.context = data.context;
