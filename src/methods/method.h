@@ -40,7 +40,7 @@ struct MethodContext {
   // current block's slots, from block() only. Where info().needs_calibration.
   std::function<std::vector<float>(const std::string& slot)> channel_maxima;
 
-  // Calibration items; null unless info().needs_calibration or needs_block_inputs.
+  // Calibration items; null unless info().needs_calibration, needs_block_inputs or trained.
   const Workload* calibration = nullptr;
   // Rows of the full-precision model entering the current block (s x h), of calibration item i; from block() only.
   // Where info().needs_block_inputs. Not to be changed.

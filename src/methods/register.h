@@ -3,6 +3,7 @@
 #include "methods/quarot.h"
 #include "methods/rtn.h"
 #include "methods/smoothquant.h"
+#include "methods/spinquant.h"
 
 namespace stamp {
 
@@ -11,6 +12,7 @@ void for_each_method(Visitor&& visit) {
   visit.template operator()<Rtn>();
   visit.template operator()<SmoothQuant>();
   visit.template operator()<QuaRot>();
+  visit.template operator()<SpinQuant>();
 }
 
 }  // namespace stamp
