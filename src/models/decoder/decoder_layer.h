@@ -1,4 +1,4 @@
-// One pre-norm transformer block of a decoder. Specification models 3.3.
+// One pre-norm transformer block of a decoder. Specification models 3.3, 3.4, gemma3.md 2.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -25,6 +25,9 @@ class DecoderLayer {
   void step(std::size_t k, BlockState& state, const Segments& segments, const RopeTable& rope, KvCache* cache);
 
   at::Tensor attention_norm, feed_forward_norm;  // h; undefined while released
+  // Undefined also where the family has none.
+  at::Tensor q_norm, k_norm;                               // hd
+  at::Tensor post_attention_norm, post_feed_forward_norm;  // h, on what is added to the residual stream
   LinearSite qkv, output, gate_up, down;
   CacheSite key, value;
 
@@ -33,6 +36,10 @@ class DecoderLayer {
   at::Tensor attend(at::Tensor pending, const Segments& segments, const RopeTable& rope, KvCache* cache);
   at::Tensor feed_forward_input(at::Tensor& residual, at::Tensor pending, const Segments& segments);
   at::Tensor activate(at::Tensor pending, const Segments& segments);
+  void add_feed_forward(at::Tensor& residual, at::Tensor pending, const Segments& segments);
+  // In place; nothing without a weight.
+  void norm_heads(at::Tensor& x, const at::Tensor& weight) const;  // every head by itself
+  void norm_branch(at::Tensor& x, const at::Tensor& weight) const;
 
   const DecoderSource& source_;
   const DecoderConfig& config_;

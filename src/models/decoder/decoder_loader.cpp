@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/memory.h"
 #include "models/info/architecture.h"
 #include "models/tensors.h"
 
@@ -21,6 +22,20 @@ std::vector<float> DecoderSource::rope_frequencies() const {
   return stamp::rope_frequencies(config_.head_dim, config_.rope, divisors);
 }
 
+std::vector<float> DecoderSource::sliding_rope_frequencies() const {
+  if (!config_.sliding_rope) return {};
+  return stamp::rope_frequencies(config_.head_dim, *config_.sliding_rope);
+}
+
+at::Tensor DecoderSource::load_norm(const TensorInfo& tensor) const {
+  at::Tensor weight = load_vector(tensor);
+  if (config_.norm_adds_one) {
+    float* values = weight.data_ptr<float>();
+    for (std::int64_t i = 0; i < weight.numel(); ++i) values[i] += 1;
+  }
+  return weight;
+}
+
 at::Tensor load_matrix(const TensorInfo& tensor) {
   const std::int64_t rows = tensor.rows(), columns = tensor.columns();
   at::Tensor out = fresh_matrix(rows, columns);
@@ -29,6 +44,7 @@ at::Tensor load_matrix(const TensorInfo& tensor) {
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::int64_t first = 0; first < rows; first += chunk)
     read_rows(tensor, first, std::min(chunk, rows - first), to + first * columns);
+  drop_mapped(tensor.data, tensor.bytes);  // the file's pages have done their work
   return out;
 }
 
@@ -54,6 +70,7 @@ void gather_rows(const TensorInfo& tensor, const std::int64_t* ids, std::int64_t
   const std::int64_t columns = tensor.columns();
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < count; ++i) read_rows(tensor, ids[i], 1, out + i * columns);
+  drop_mapped(tensor.data, tensor.bytes);
 }
 
 }  // namespace stamp

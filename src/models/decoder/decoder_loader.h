@@ -17,7 +17,10 @@ class DecoderSource {
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   const DecoderConfig& config() const { return config_; }
   const DecoderTensors& tensors() const { return tensors_; }
-  std::vector<float> rope_frequencies() const;  // hd / 2
+  std::vector<float> rope_frequencies() const;          // hd / 2
+  std::vector<float> sliding_rope_frequencies() const;  // of layers with a window; empty where they have no own RoPE
+  // The weight of an RMS norm as it multiplies: with the one that some checkpoints leave out.
+  at::Tensor load_norm(const TensorInfo& tensor) const;
 
  private:
   std::shared_ptr<const Checkpoint> checkpoint_;
