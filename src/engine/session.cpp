@@ -35,7 +35,7 @@ std::vector<Metric> metrics_from(const std::string& text) {
 }
 
 bool needs_items(const PluginInfo& info) {
-  return info.needs_calibration || info.needs_block_inputs;
+  return info.reads_calibration();
 }
 
 // What a method trained, in the user's cache under the settings of the trial.
@@ -82,6 +82,17 @@ bool Session::needs_calibration(const TrialSpec& spec) const {
          needs_row_energies(q.allocation);
 }
 
+bool Session::reads(const TrialSpec& spec, const std::string& section) const {
+  return std::any_of(spec.evaluate.begin(), spec.evaluate.end(), [&](const std::string& name) {
+    return find_plugin(options_.plugins.metrics, name, "metric").info.reads == section;
+  });
+}
+
+const Workload& Session::task_questions(const ZeroShotSpec& z, const std::string& task) {
+  return workload({"zero_shot", task, z.data, z.items, z.bos, z.rule, z.batch_rows},
+                  [&] { return model_->questions(z, task); });
+}
+
 KeyContext Session::key_context() const {
   return {model_description_, calibration_ ? content_of(*calibration_) : Json(), options_.threads, options_.arithmetic};
 }
@@ -101,6 +112,7 @@ void Session::open(const TrialSpec& spec, Monitor& monitor) {
     live_ = {};
     pool_.reset();
     data_ = calibration_ = nullptr;
+    questions_.clear();
     workloads_.clear();
     references_.clear();
     model_.reset();
@@ -112,7 +124,12 @@ void Session::open(const TrialSpec& spec, Monitor& monitor) {
     monitor.info(fmt::format("model {}: digest {}", spec.model.path, model_description_.value("digest", "unknown")));
   }
   const DataSpec& d = spec.data;
-  data_ = &workload({"data", d.text, d.context, d.windows, d.bos}, [&] { return model_->workload(d); });
+  data_ = nullptr;
+  if (reads(spec, "data"))
+    data_ = &workload({"data", d.text, d.context, d.windows, d.bos}, [&] { return model_->workload(d); });
+  questions_.clear();
+  if (reads(spec, "zero_shot"))
+    for (const std::string& task : spec.zero_shot.tasks) questions_.push_back(&task_questions(spec.zero_shot, task));
   calibration_ = nullptr;
   if (needs_calibration(spec)) {
     const CalibrationSpec c = calibration_of(spec);
@@ -121,22 +138,19 @@ void Session::open(const TrialSpec& spec, Monitor& monitor) {
   }
 }
 
-std::vector<std::unique_ptr<Evaluator>> Session::evaluators(const std::vector<std::string>& names) const {
+std::vector<RunningMetric> Session::metrics(const TrialSpec& spec, const std::vector<std::string>& names,
+                                            bool full_precision) const {
   EvaluatorContext context;
-  context.protocol = data_->protocol();
-  std::vector<std::unique_ptr<Evaluator>> list;
-  for (const std::string& name : names)
-    list.push_back(find_plugin(options_.plugins.metrics, name, "metric").make(context));
-  return list;
-}
-
-void Session::run(Network& network, const std::vector<std::unique_ptr<Evaluator>>& evaluators, Monitor& monitor) {
-  for (std::int64_t i = 0; i < data_->count(); ++i) {
-    monitor.step(i, data_->count());
-    const WorkItem item = data_->item(i);
-    const Outputs outputs = network.run(item);
-    for (const auto& e : evaluators) e->observe(item, outputs);
+  if (data_) context.protocol = data_->protocol();
+  context.spec = &spec;
+  context.full_precision = full_precision;
+  context.gemm = options_.gemm;
+  std::vector<RunningMetric> list;
+  for (const std::string& name : names) {
+    const MetricPlugin& plugin = find_plugin(options_.plugins.metrics, name, "metric");
+    list.push_back({plugin.info.reads, plugin.make(context)});
   }
+  return list;
 }
 
 Network& Session::full_precision() {
@@ -151,31 +165,66 @@ Network& Session::full_precision() {
   return *live_.network;
 }
 
-std::vector<Metric> Session::reference(const TrialSpec& spec, Monitor& monitor) {
-  std::vector<std::string> names = spec.evaluate;
+Session::ReferenceTask Session::reference_task(const TrialSpec& spec) {
+  ReferenceTask task;
+  std::vector<std::string>& names = task.names;
+  names = spec.evaluate;
   std::sort(names.begin(), names.end());
-  std::erase_if(names, [&](const std::string& name) { return evaluators({name}).front()->needs_slot_statistics(); });
-  if (names.empty()) return {};
-  const Json key = reference_key(key_context(), {content_of(*data_), data_->protocol()}, names);
-  const auto known = references_.find(key.dump());
-  if (known != references_.end()) return known->second;
+  std::erase_if(names, [&](const std::string& name) {
+    return metrics(spec, {name}, true).front().evaluator->needs_slot_statistics();
+  });
+  if (names.empty()) return task;
+  // Nothing is quantized, so that a shared context gives what whole sequences would: the cheaper way is enough.
+  ZeroShotSpec shared = spec.zero_shot;
+  shared.rule = "leak_free";
+  std::vector<const Workload*>& questions = task.questions;
+  Json data = Json::array();
+  const auto enters = [&](const Workload& w) { data.push_back({content_of(w), w.protocol()}); };
+  const bool windows = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    return find_plugin(options_.plugins.metrics, name, "metric").info.reads == "data";
+  });
+  if (data_ && windows) enters(*data_);
+  if (!questions_.empty())
+    for (const std::string& name : spec.zero_shot.tasks) {
+      questions.push_back(&task_questions(shared, name));
+      enters(*questions.back());
+    }
+  task.key = reference_key(key_context(), data, names);
+  return task;
+}
 
+std::optional<std::vector<Metric>> Session::known_reference(const ReferenceTask& task, Monitor& monitor) {
+  const auto known = references_.find(task.key.dump());
+  if (known != references_.end()) return known->second;
+  const auto cached = cache_.load("reference", task.key, warn_into(monitor));
+  if (!cached) return std::nullopt;
+  monitor.info("full-precision reference: from the cache");
+  return references_[task.key.dump()] = metrics_from(*cached);
+}
+
+std::vector<Metric> Session::keep_reference(const ReferenceTask& task, const std::vector<RunningMetric>& list,
+                                            Monitor& monitor) {
+  std::vector<Metric> results;
+  for (const RunningMetric& m : list)
+    for (Metric& result : m.evaluator->finish({})) results.push_back(std::move(result));
+  for (Metric& m : results) m.name += "_fp";
+  ++counters_.references;
+  cache_.store("reference", task.key, metrics_text(results), warn_into(monitor));
+  return references_[task.key.dump()] = results;
+}
+
+std::vector<Metric> Session::reference(const TrialSpec& spec, Monitor& monitor) {
+  const ReferenceTask task = reference_task(spec);
+  if (task.names.empty()) return {};
   const auto phase = monitor.phase("reference");
-  std::vector<Metric> metrics;
-  if (const auto cached = cache_.load("reference", key, warn_into(monitor))) {
-    metrics = metrics_from(*cached);
-    monitor.info("full-precision reference: from the cache");
-  } else {
-    const auto list = evaluators(names);
-    run(full_precision(), list, monitor);
-    for (const auto& e : list)
-      for (Metric& m : e->finish({})) metrics.push_back(std::move(m));
-    for (Metric& m : metrics) m.name += "_fp";
-    ++counters_.references;
-    cache_.store("reference", key, metrics_text(metrics), warn_into(monitor));
+  if (auto known = known_reference(task, monitor)) return *known;
+  const std::vector<RunningMetric> list = metrics(spec, task.names, true);
+  Network& network = full_precision();
+  for (const Pass& pass : passes_of(list, data_, task.questions)) {
+    run_pass(network, pass, monitor);
+    for (Evaluator* e : pass.evaluators) e->end({});
   }
-  references_[key.dump()] = metrics;
-  return metrics;
+  return keep_reference(task, list, monitor);
 }
 
 // One entry for all slots: JSON of the lengths would repeat the network's list, so names and values stand in one
@@ -198,8 +247,7 @@ Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
   const MethodPlugin& plugin = method(spec);
   const WeightQuantizerPlugin& weights =
       find_plugin(options_.plugins.weight_quantizers, q.weights.quantizer, "weight quantizer");
-  const bool calibrated =
-      needs_items(plugin.info) || (q.weights.bits < 16 && weights.info.needs_calibration);
+  const bool calibrated = needs_items(plugin.info) || (q.weights.bits < 16 && weights.info.needs_calibration);
   const Json key = prepared_key(key_context(), spec, calibrated, plugin.info.trained);
   if (live_.key == key) {
     for (const std::string& w : live_.warnings) monitor.warn(w);
@@ -265,7 +313,7 @@ CalibratedTransform Session::calibrated_transform(const TrialSpec& spec, Monitor
       options.skip = skip;
       options.budget_bytes = options_.basis_budget_bytes;
       measure_bases(
-          *live_.network, *calibration_, missing, options,
+          whole_pass(*live_.network, *calibration_), missing, options,
           [&](std::size_t i, std::vector<float> basis) {
             const std::string& slot = missing[i]->info().name;
             if (!cache_.store("basis", key_of(slot), bytes_of(std::span<const float>(basis)), warn_into(monitor)))
@@ -307,32 +355,27 @@ std::vector<RowEnergies> Session::row_energies(const TrialSpec& spec, const std:
   const auto n = static_cast<std::size_t>(tokens);
   const Json key = row_energies_key(key_context(), live_.key, spec, tokens);
   if (const auto cached = cache_.load("row_energies", key, warn_into(monitor))) {
-    const std::vector<double> values = values_of<double>(*cached);
-    if (values.size() == plans.size() * 2 * n) {
-      std::vector<RowEnergies> energies(plans.size());
-      auto at = values.begin();
-      for (RowEnergies& e : energies)
-        for (auto* list : {&e.energy, &e.spread}) {
-          list->assign(at, at + static_cast<std::ptrdiff_t>(n));
-          at += static_cast<std::ptrdiff_t>(n);
-        }
+    if (const auto energies = energies_from_bytes(*cached, plans.size(), n)) {
       monitor.info("row energies: from the cache");
-      return energies;
+      return *energies;
     }
   }
-  const std::vector<RowEnergies> energies = measure_row_energies(*live_.network, *calibration_, plans, monitor);
+  const std::vector<RowEnergies> energies =
+      measure_row_energies(whole_pass(*live_.network, *calibration_), plans, monitor);
   ++counters_.calibrations;
-  std::vector<double> values;
-  for (const RowEnergies& e : energies)
-    for (const auto* list : {&e.energy, &e.spread}) values.insert(values.end(), list->begin(), list->end());
-  cache_.store("row_energies", key, bytes_of(std::span<const double>(values)), warn_into(monitor));
+  cache_.store("row_energies", key, bytes_of_energies(energies), warn_into(monitor));
   return energies;
 }
 
 std::vector<SlotPlan> Session::slots(const TrialSpec& spec, Monitor& monitor) {
-  const std::int64_t tokens = data_->tokens_per_item();
   std::vector<SlotPlan> plans = plan_slots(*live_.network, spec.quantization);
   if (plans.empty()) return plans;
+  // Without text windows no length is the trial's own: rules are made for lengths as they come.
+  const std::int64_t tokens = data_ ? data_->tokens_per_item() : 0;
+  if (tokens == 0) {
+    set_rules(plans, spec.quantization, tokens, options_.gemm);
+    return plans;
+  }
   set_transforms(plans, spec.quantization, tokens, options_.gemm, calibrated_transform(spec, monitor));
   set_bits(plans, spec.quantization.allocation, tokens, row_energies(spec, plans, monitor));
   set_rules(plans, spec.quantization, tokens, options_.gemm);
