@@ -16,7 +16,7 @@ struct ModelSpec {
   std::string path;  // GGUF file, HF or diffusers folder; absolute after reading
   std::string name;  // shown in tables; default: the file's stem
   // How to run, not what: no part of the id. One block at a time from the file; nothing: when it would not fit.
-  std::optional<bool> streamed;
+  std::optional<bool> streamed = std::nullopt;
   double rows_memory_gb = 1;  // of a streamed trial's hidden rows in memory, 10^9 bytes; the others lie on disk
 };
 

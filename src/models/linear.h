@@ -20,6 +20,7 @@ class Linear {
   explicit Linear(at::Tensor weight) : weight_(std::move(weight)) {}
   at::Tensor& plain() { return weight_; }  // undefined once packed
   bool packed() const { return packed_.defined(); }
+  bool defined() const { return packed_.defined() || weight_.defined(); }
   void pack();
   at::Tensor forward(const at::Tensor& x) const { return linear(x, packed() ? packed_ : weight_, {}); }
 

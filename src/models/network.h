@@ -183,6 +183,15 @@ struct Outputs {
   std::map<std::string, at::Tensor> named;
 };
 
+// Many items that leave a network together.
+struct Leaving {
+  std::int64_t count = 0;
+  std::function<WorkItem(std::int64_t i)> item;
+  std::function<at::Tensor(std::int64_t i)> rows;  // behind the last block; may be changed in place
+  std::function<void(std::int64_t i)> rest;        // rows of item i are not needed for a while
+  std::function<void(const WorkItem&, Outputs)> take;
+};
+
 // Between two linear sites of a block.
 struct BlockState {
   at::Tensor residual;  // s x h
@@ -211,6 +220,9 @@ class Network {
   // last (k = number of sites) leaves the block's output there.
   virtual void step(std::size_t block, std::size_t k, BlockState& state, const WorkItem& item) = 0;
   virtual Outputs leave(at::Tensor rows, const WorkItem& item) = 0;  // final norm, head, losses
+  // leave() of every item, in order and to the bit. Where a head is read from the checkpoint in pieces, every piece is
+  // read once for all items.
+  virtual void leave_all(const Leaving& leaving);
 
   void forward(std::size_t block, at::Tensor& rows, const WorkItem& item);  // all steps, in place
   Outputs run(const WorkItem& item);                                        // all blocks

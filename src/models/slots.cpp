@@ -111,6 +111,14 @@ void Network::forward(std::size_t block, at::Tensor& rows, const WorkItem& item)
   rows = std::move(state.residual);
 }
 
+void Network::leave_all(const Leaving& leaving) {
+  for (std::int64_t i = 0; i < leaving.count; ++i) {
+    const WorkItem item = leaving.item(i);
+    leaving.take(item, leave(leaving.rows(i), item));
+    leaving.rest(i);
+  }
+}
+
 Outputs Network::run(const WorkItem& item) {
   at::Tensor rows = enter(item);
   for (std::size_t block = 0; block < blocks(); ++block) forward(block, rows, item);

@@ -1,20 +1,14 @@
 #include "models/decoder/decoder_network.h"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/index_select.h>
-
 #include <algorithm>
 
 #include "base/error.h"
 #include "models/decoder/segment_attention.h"
-#include "models/kernels/token_loss.h"
+#include "models/kernels/elementwise.h"
 #include "models/tensors.h"
 
 namespace stamp {
 namespace {
-
-// Rows of logits at a time: 256 x 49152 floats are 50 MB, and a GEMM of that many rows is as fast as a larger one.
-constexpr std::int64_t logit_rows = 256;
 
 at::Tensor checked_ids(const WorkItem& item, std::int64_t vocabulary) {
   const auto found = item.inputs.find("ids");
@@ -31,21 +25,12 @@ at::Tensor checked_ids(const WorkItem& item, std::int64_t vocabulary) {
   return ids;
 }
 
-at::Tensor checked_targets(const at::Tensor& targets, std::int64_t rows, std::int64_t vocabulary) {
-  if (targets.dim() != 2 || targets.size(1) != 2 || targets.scalar_type() != at::kLong || targets.size(0) < 1)
-    throw std::logic_error("targets are pairs of a row and an id, int64, one or more");
-  at::Tensor pairs = targets.contiguous();
-  const std::int64_t* values = pairs.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < pairs.size(0); ++i)
-    if (values[2 * i] < 0 || values[2 * i] >= rows || values[2 * i + 1] < 0 || values[2 * i + 1] >= vocabulary)
-      throw std::logic_error("a target lies outside the rows or the vocabulary");
-  return pairs;
-}
-
 }  // namespace
 
 DecoderNetwork::DecoderNetwork(std::shared_ptr<const DecoderSource> source, bool load_blocks)
-    : source_(std::move(source)) {
+    : source_(std::move(source)),
+      head_(source_->tensors().head ? *source_->tensors().head : *source_->tensors().embedding),
+      streamed_(!load_blocks) {
   const std::vector<SlotInfo> slots = decoder_slots(source_->config());
   const std::size_t per_layer = slots.size() / static_cast<std::size_t>(source_->config().layers);
   for (std::int64_t i = 0; i < source_->config().layers; ++i)
@@ -54,7 +39,6 @@ DecoderNetwork::DecoderNetwork(std::shared_ptr<const DecoderSource> source, bool
     for (DecoderLayer& l : layers_) l.load();
   const DecoderTensors& tensors = source_->tensors();
   final_norm_ = load_vector(*tensors.final_norm);
-  head_ = Linear(load_matrix(tensors.head ? *tensors.head : *tensors.embedding));
   frequencies_ = source_->rope_frequencies();
 }
 
@@ -90,36 +74,19 @@ void DecoderNetwork::final_norm(at::Tensor& x) const {
 }
 
 at::Tensor DecoderNetwork::head(const at::Tensor& x) const {
-  return head_.forward(x);
+  at::Tensor logits = head_.logits(x);
+  const auto cap = static_cast<float>(source_->config().final_softcap);
+  if (cap > 0) soft_cap(view(logits), cap);
+  return logits;
 }
 
-at::Tensor DecoderNetwork::losses(const at::Tensor& normed, const at::Tensor& ids) const {
-  const std::int64_t targets = ids.size(0) - 1;
-  at::Tensor out = fresh_matrix(1, targets).reshape({targets});
-  for (std::int64_t first = 0; first < targets; first += logit_rows) {
-    const std::int64_t count = std::min(logit_rows, targets - first);
-    const at::Tensor logits = head(normed.narrow(0, first, count));
-    token_losses(const_view(logits), ids.const_data_ptr<std::int64_t>() + first + 1, out.data_ptr<float>() + first);
-  }
-  return out;
+HeadOutputs DecoderNetwork::wanted_of(const WorkItem& item) const {
+  checked_ids(item, source_->config().vocabulary);
+  return HeadOutputs(item, source_->config().vocabulary, static_cast<float>(source_->config().final_softcap));
 }
 
-void DecoderNetwork::score_targets(const at::Tensor& normed, const at::Tensor& targets, Outputs& outputs) const {
-  const std::int64_t count = targets.size(0);
-  at::Tensor logprob = fresh_matrix(1, count).reshape({count});
-  at::Tensor greedy = at::empty({count}, at::TensorOptions(at::kLong));
-  const at::Tensor rows = targets.select(1, 0).contiguous(), ids = targets.select(1, 1).contiguous();
-  for (std::int64_t first = 0; first < count; first += logit_rows) {
-    const std::int64_t n = std::min(logit_rows, count - first);
-    const at::Tensor logits = head(at::index_select(normed, 0, rows.narrow(0, first, n)));
-    const std::int64_t* wanted = ids.const_data_ptr<std::int64_t>() + first;
-    float* out = logprob.data_ptr<float>() + first;
-    token_losses(const_view(logits), wanted, out);
-    for (std::int64_t i = 0; i < n; ++i) out[i] = -out[i];
-    likeliest(const_view(logits), wanted, greedy.data_ptr<std::int64_t>() + first);
-  }
-  outputs.named["target_logprob"] = std::move(logprob);
-  outputs.named["target_greedy"] = std::move(greedy);
+void DecoderNetwork::pack_ends() {
+  if (!streamed_) head_.hold(true);
 }
 
 at::Tensor DecoderNetwork::enter(const WorkItem& item) {
@@ -139,16 +106,32 @@ void DecoderNetwork::step(std::size_t block, std::size_t k, BlockState& state, c
 }
 
 Outputs DecoderNetwork::leave(at::Tensor rows, const WorkItem& item) {
-  const at::Tensor ids = checked_ids(item, source_->config().vocabulary);
+  HeadOutputs outputs = wanted_of(item);
   final_norm(rows);
-  Outputs outputs;
-  if (const auto wanted = item.inputs.find("want_logits"); wanted != item.inputs.end())
-    outputs.named["logits"] = head(at::index_select(rows, 0, wanted->second));
-  if (const auto targets = item.inputs.find("targets"); targets != item.inputs.end())
-    score_targets(rows, checked_targets(targets->second, rows.size(0), source_->config().vocabulary), outputs);
-  else if (!item.inputs.count("without_loss"))
-    outputs.named["token_nll"] = losses(rows, ids);
-  return outputs;
+  // Run before it is packed, as a network may be.
+  if (!streamed_ && !head_.held()) head_.hold(false);
+  for (std::size_t piece = 0; piece < head_.pieces(); ++piece)
+    outputs.add(rows, head_.piece(piece), head_.first_row(piece));
+  return outputs.finish();
+}
+
+void DecoderNetwork::leave_all(const Leaving& leaving) {
+  std::vector<HeadOutputs> outputs;
+  for (std::int64_t i = 0; i < leaving.count; ++i) {
+    outputs.push_back(wanted_of(leaving.item(i)));
+    at::Tensor rows = leaving.rows(i);
+    final_norm(rows);
+    leaving.rest(i);
+  }
+  for (std::size_t piece = 0; piece < head_.pieces(); ++piece) {
+    const Linear weight = head_.piece(piece);
+    for (std::int64_t i = 0; i < leaving.count; ++i) {
+      outputs[static_cast<std::size_t>(i)].add(leaving.rows(i), weight, head_.first_row(piece));
+      leaving.rest(i);
+    }
+  }
+  for (std::int64_t i = 0; i < leaving.count; ++i)
+    leaving.take(leaving.item(i), outputs[static_cast<std::size_t>(i)].finish());
 }
 
 }  // namespace stamp

@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "models/decoder/decoder_head.h"
 #include "models/decoder/decoder_layer.h"
-#include "models/linear.h"
 #include "models/network.h"
 
 namespace stamp {
@@ -27,10 +27,11 @@ class DecoderNetwork : public Network, public ResidualRotation {
   void release(std::size_t block) override { layers_[block].release(); }
   using Network::pack;
   void pack(std::size_t block) override { layers_[block].pack(); }
-  void pack_ends() override { head_.pack(); }
+  void pack_ends() override;
   at::Tensor enter(const WorkItem& item) override;
   void step(std::size_t block, std::size_t k, BlockState& state, const WorkItem& item) override;
   Outputs leave(at::Tensor rows, const WorkItem& item) override;
+  void leave_all(const Leaving& leaving) override;
 
   const DecoderConfig& config() const { return source_->config(); }
   at::Tensor embed(const at::Tensor& ids) const;  // s x h
@@ -48,13 +49,13 @@ class DecoderNetwork : public Network, public ResidualRotation {
   AttentionBlock attention(std::size_t block) override;
 
  private:
-  at::Tensor losses(const at::Tensor& normed, const at::Tensor& ids) const;  // s - 1
-  void score_targets(const at::Tensor& normed, const at::Tensor& targets, Outputs& outputs) const;
+  HeadOutputs wanted_of(const WorkItem& item) const;
 
   std::shared_ptr<const DecoderSource> source_;
   std::deque<DecoderLayer> layers_;
   at::Tensor final_norm_;
-  Linear head_;
+  DecoderHead head_;
+  bool streamed_ = false;  // blocks and pieces of the head come and go
   // Applied to embedding rows as they are gathered: a rotated copy of the table would take V x h floats more.
   std::vector<std::shared_ptr<const FeatureTransform>> embedding_rotations_;
   std::vector<float> frequencies_;

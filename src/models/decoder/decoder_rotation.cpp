@@ -30,9 +30,8 @@ void DecoderNetwork::fold_norms(std::size_t block) {
 }
 
 void DecoderNetwork::fold_final_norm() {
-  require_plain(!head_.packed());
   // The head is a tensor of its own even where the checkpoint ties it: embedding rows come from the file.
-  scale_inputs(head_.plain(), doubles(final_norm_));
+  head_.scale(doubles(final_norm_));
   final_norm_.fill_(1);
 }
 
@@ -47,8 +46,7 @@ void DecoderNetwork::rotate(std::size_t block, const WeightRotation& q) {
 }
 
 void DecoderNetwork::rotate_ends(std::shared_ptr<const FeatureTransform> q) {
-  require_plain(!head_.packed());
-  WeightRotation(*q).rotate_inputs(head_.plain());
+  head_.rotate(q);
   embedding_rotations_.push_back(std::move(q));
 }
 

@@ -38,6 +38,15 @@ double sum_of_exponentials(const float* x, std::int64_t n, float shift) {
   return total;
 }
 
+// A shift is rounded once in log2 units inside; this is exactly what was subtracted.
+double subtracted(float top) {
+  return static_cast<double>(top * simd::log2_e) / static_cast<double>(simd::log2_e);
+}
+
+float loss_of(double total, float top, float target) {
+  return static_cast<float>(std::log(total) + subtracted(top) - static_cast<double>(target));
+}
+
 }  // namespace
 
 void token_losses(ConstMatrixView logits, const std::int64_t* targets, float* out) {
@@ -45,10 +54,35 @@ void token_losses(ConstMatrixView logits, const std::int64_t* targets, float* ou
   for (std::int64_t i = 0; i < logits.rows; ++i) {
     const float* row = logits.row(i);
     const float top = row_maximum(row, logits.cols);
-    // The shift is rounded once in log2 units inside; take back exactly what was subtracted.
-    const double shift = static_cast<double>(top * simd::log2_e) / static_cast<double>(simd::log2_e);
-    const double total = sum_of_exponentials(row, logits.cols, top);
-    out[i] = static_cast<float>(std::log(total) + shift - static_cast<double>(row[targets[i]]));
+    out[i] = loss_of(sum_of_exponentials(row, logits.cols, top), top, row[targets[i]]);
+  }
+}
+
+float RunningLoss::value() const {
+  return loss_of(total, top, target);
+}
+
+void add_logits(ConstMatrixView logits, std::int64_t first_id, const std::int64_t* targets, RunningLoss* losses) {
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < logits.rows; ++i) {
+    const float* row = logits.row(i);
+    RunningLoss& loss = losses[i];
+    const float top = row_maximum(row, logits.cols);
+    // Tokens that are ruled out (-inf) throughout a piece have no mass; relative to themselves they would be NaN.
+    const bool empty = top == nothing && std::none_of(row, row + logits.cols, [](float x) { return std::isnan(x); });
+    const double total = empty ? 0 : sum_of_exponentials(row, logits.cols, top);
+    const bool first = loss.likeliest < 0;
+    if (empty) {
+      // nothing to add
+    } else if (first || top > loss.top) {
+      loss.total = first ? total : loss.total * std::exp(subtracted(loss.top) - subtracted(top)) + total;
+      loss.top = top;
+      loss.likeliest = first_id + (std::max_element(row, row + logits.cols) - row);
+    } else {
+      loss.total += total * std::exp(subtracted(top) - subtracted(loss.top));
+    }
+    const std::int64_t target = targets[i] - first_id;
+    if (target >= 0 && target < logits.cols) loss.target = row[target];
   }
 }
 
