@@ -2,6 +2,7 @@
 // the worker also calls make(). Adding one: header, source, one line in eval/register.h.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,11 +12,17 @@
 namespace stamp {
 
 class Network;
+class Workload;
 struct TrialSpec;
 struct WorkItem;
 struct Outputs;
 struct Metric;
 struct SlotResult;
+
+// Average bits of the rows that were quantized while a workload ran; nothing where nothing was quantized.
+struct PassBits {
+  std::optional<double> activations, caches;
+};
 
 struct EvaluatorContext {
   std::string protocol;           // of the workload
@@ -33,6 +40,9 @@ class Evaluator {
   // True: the metric takes every item to the network itself, through run(), and observe() is never called.
   virtual bool runs_itself() const { return false; }
   virtual void run(Network& /*network*/, const WorkItem& /*item*/) {}
+  // Before and after the items of a workload. Text windows are one workload, every zero-shot task is one.
+  virtual void begin(const Workload& /*workload*/) {}
+  virtual void end(const PassBits& /*bits*/) {}
   virtual void observe(const WorkItem& item, const Outputs& outputs) = 0;
   // `slots` is empty unless needs_slot_statistics(). NaN or infinite results are TrialErrors ("nan_metric").
   virtual std::vector<Metric> finish(const std::vector<SlotResult>& slots) = 0;

@@ -1,7 +1,9 @@
 // The list of metrics: one line each, and one include.
 #pragma once
+#include "eval/decode_perplexity.h"
 #include "eval/perplexity.h"
 #include "eval/slot_error.h"
+#include "eval/zero_shot.h"
 
 namespace stamp {
 
@@ -9,6 +11,8 @@ template <class Visitor>
 void for_each_metric(Visitor&& visit) {
   visit.template operator()<Perplexity>();
   visit.template operator()<SlotError>();
+  visit.template operator()<DecodePerplexity>();
+  visit.template operator()<ZeroShot>();
 }
 
 }  // namespace stamp

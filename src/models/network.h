@@ -47,6 +47,12 @@ class RowRules {
   std::map<std::int64_t, RowRule> made_;
 };
 
+// Bits of the values that slots of one kind quantized, for their average over passes of sequences of any length.
+struct QuantizedBits {
+  double bits = 0, values = 0;
+  void add(const RowRule& rule, std::int64_t rows, std::int64_t features);
+};
+
 // How a slot quantizes: owned by the engine's wiring, shared by slots with equal settings except `statistics`.
 struct SlotQuantizer {
   std::shared_ptr<RowRules> whole;   // of segments that are transformed
@@ -54,6 +60,7 @@ struct SlotQuantizer {
   ActivationGrid grid;
   SlotStatistics* statistics = nullptr;     // borrowed, may be null
   QuantizerWorkspace* workspace = nullptr;  // borrowed
+  QuantizedBits* quantized = nullptr;       // borrowed, may be null: counts what passes
 };
 
 // What a method has learned about the ranges of a slot: factors on their ends, for rows of at most `bits` bits.
@@ -252,6 +259,8 @@ class Model {
   virtual std::unique_ptr<Workload> workload(const CalibrationSpec& data) const = 0;
   virtual const Tokenizer* tokenizer() const { return nullptr; }       // of models of text
   virtual std::vector<std::int64_t> end_tokens() const { return {}; }  // ids that end a generated text
+  // Questions of one zero-shot task, a TaskWorkload. TrialError ("unsupported") where a model answers none.
+  virtual std::unique_ptr<Workload> questions(const ZeroShotSpec& spec, const std::string& task) const;
 };
 std::unique_ptr<Model> open_model(const ModelSpec& spec);  // DataError; models/register.cpp lists architectures
 

@@ -22,6 +22,16 @@ const RowRule& RowRules::of(std::int64_t tokens) {
   return found != made_.end() ? found->second : made_.emplace(tokens, make_(tokens)).first->second;
 }
 
+void QuantizedBits::add(const RowRule& rule, std::int64_t rows, std::int64_t features) {
+  const double n = static_cast<double>(rows) * static_cast<double>(features);
+  bits += n * rule.bits.average();
+  values += n;
+}
+
+std::unique_ptr<Workload> Model::questions(const ZeroShotSpec&, const std::string& task) const {
+  throw TrialError("unsupported", "this model answers no zero-shot task (" + task + ")");
+}
+
 void Slot::pass(MatrixView x, const Segments& segments) {
   if (observer_) observer_(info_, x);
   if (!quantizer_) return;
@@ -37,6 +47,7 @@ void Slot::pass(MatrixView x, const Segments& segments) {
                                      std::to_string(segment.rows));
     const MatrixView rows{x.row(first), segment.rows, x.cols, x.stride};
     quantize_sequence(rows, *rule.transform, rule.bits, q.grid, rows, q.statistics, *q.workspace);
+    if (q.quantized) q.quantized->add(rule, segment.rows, x.cols);
     first += segment.rows;
   }
 }

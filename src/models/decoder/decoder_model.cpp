@@ -5,6 +5,7 @@
 #include "models/info/architecture.h"
 #include "models/info/end_tokens.h"
 #include "models/linear.h"
+#include "models/task_workload.h"
 #include "models/token_workload.h"
 #include "tokenizer/tokenizer.h"
 
@@ -43,6 +44,10 @@ class DecoderModel : public Model {
     request.random = data.select == "random";
     request.seed = data.seed;
     return texts_.windows(data.text, request, "start");
+  }
+
+  std::unique_ptr<Workload> questions(const ZeroShotSpec& spec, const std::string& task) const override {
+    return task_workload(task, spec, *tokenizer_, source_->config().vocabulary);
   }
 
  private:
