@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds the benchmarks and runs them: both sides of every ratio in one run. For a quiet machine: other work only adds time.
 #
-#   scripts/bench.sh [forward] [quantizer] [sweep]      all three without names
+#   scripts/bench.sh [forward] [quantizer] [gptq] [sweep]      all without names
 #
 #   forward     a forward pass of SmolLM2-135M beside transformers (scripts/reference.sh installs it), and a W4A4KV4 Haar
 #               pass beside the full-precision one
 #   quantizer   fused Haar + quantization + inverse beside a copy, eager ATen and torch.compile; DCT by FFT beside GEMM; WHT
+#   gptq        GPTQ of SmolLM2's first blocks beside the same algorithm in eager PyTorch, with this schedule and as published
 #   sweep       experiments/quickstart as one sweep beside the same trials run one by one, each from an empty cache
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -16,14 +17,14 @@ for argument in "$@"; do
       sed -n '2,/^source/{/^source/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
       exit 0
       ;;
-    forward | quantizer | sweep) wanted+=("$argument") ;;
-    *) fail "unknown benchmark $argument" "There are forward, quantizer and sweep." ;;
+    forward | quantizer | gptq | sweep) wanted+=("$argument") ;;
+    *) fail "unknown benchmark $argument" "There are forward, quantizer, gptq and sweep." ;;
   esac
 done
-if [ ${#wanted[@]} = 0 ]; then wanted=(forward quantizer sweep); fi
+if [ ${#wanted[@]} = 0 ]; then wanted=(forward quantizer gptq sweep); fi
 
 configure -DSTAMP_BUILD_BENCH=ON
-build_targets stamp stamp-worker bench_forward bench_quantizer
+build_targets stamp stamp-worker bench_forward bench_quantizer bench_gptq
 note "revision $(git -C "$root" rev-parse --short HEAD), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
 
 # Seconds of one `stamp run`, with its own empty cache and run folder.
@@ -60,6 +61,7 @@ for name in "${wanted[@]}"; do
   case "$name" in
     forward) "$build/bin/bench_forward" ;;
     quantizer) "$build/bin/bench_quantizer" ;;
+    gptq) "$build/bin/bench_gptq" ;;
     sweep) bench_sweep ;;
   esac
 done

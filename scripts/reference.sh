@@ -3,7 +3,7 @@
 # the gguf package, and whatever else lies in scripts/reference/. CI holds the same answers as stored numbers; this repeats
 # them against the libraries themselves. Safe to run again.
 #
-#   scripts/reference.sh [--install-only] [NAME...]     NAME: scripts/reference/NAME.py; all but quantized.py unless told
+#   scripts/reference.sh [--install-only] [NAME...]     NAME: scripts/reference/NAME.py; all but the slow ones unless told
 #
 # The libraries go to .venv-reference (2 GB; llama-cpp-python may compile for some minutes). STAMP_REFERENCE_VENV names a
 # virtual environment that has them already.
@@ -11,8 +11,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # Programs that know this list: the modules that a comparison imports, everything else in the folder is a comparison.
 modules=(common strings gguf_model)
-slow=(quantized)  # minutes: only when named
-packages=(torch==2.13.0 numpy scipy PyWavelets "transformers==5.23.*" gguf safetensors sentencepiece)
+slow=(quantized decoding gptq)  # minutes: only when named
+packages=(torch==2.13.0 numpy scipy PyWavelets "transformers==5.23.*" gguf safetensors sentencepiece geoopt)
 llama=llama-cpp-python==0.3.36
 
 install_only=0 names=()
@@ -43,10 +43,16 @@ if ! "$python" -c 'import llama_cpp' 2>/dev/null; then
   say "installing $llama (it may compile for some minutes)"
   "$python" -m pip install --quiet "$llama" >&2
 fi
+if [[ " ${names[*]} " == *" gptq "* ]] && ! "$python" -c 'import llmcompressor, loguru, psutil, datasets, accelerate' 2>/dev/null; then
+  say "installing llmcompressor"
+  # Without what it asks for: an older transformers, which the routine compared here does not use.
+  "$python" -m pip install --quiet --no-deps llmcompressor==0.14.0.1 compressed-tensors==0.20.0 >&2
+  "$python" -m pip install --quiet loguru psutil datasets accelerate >&2
+fi
 [ "$install_only" = 0 ] || exit 0
 
 [ -f "$build/CMakeCache.txt" ] || configure
-build_targets reference_dump model_dump
+build_targets reference_dump model_dump gptq_dump spinquant_dump
 if [ ${#names[@]} = 0 ]; then
   for script in "$root"/scripts/reference/*.py; do
     name=$(basename "$script" .py)

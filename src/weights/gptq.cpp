@@ -107,10 +107,12 @@ class Walk {
       if (!factor.dead.empty())
         warn(name + ": " + count(factor.dead.size(), "input channel") + " of " + std::to_string(factor.order.size()) +
              " zero in all of the calibration, weights set to zero");
-      std::vector<at::Tensor> weights;
-      for (LinearWeight& linear : site.weights()) weights.push_back(linear.weight.contiguous());
+      std::vector<MatrixView> weights;
+      for (LinearWeight& linear : site.weights()) {
+        linear.weight = linear.weight.contiguous();
+        weights.push_back(view(linear.weight));
+      }
       gptq_quantize(weights, factor, settings_);
-      for (std::size_t i = 0; i < weights.size(); ++i) site.weights()[i].weight = std::move(weights[i]);
     } catch (const TrialError& error) {
       throw TrialError(error.kind(), "gptq: " + name + ": " + error.what());
     }

@@ -75,7 +75,7 @@ GptqScales::GptqScales(std::int64_t groups, std::int64_t padded_rows)
       low(delta.size(), 0.0f),
       high(delta.size(), 0.0f) {}
 
-bool GptqScales::set(std::int64_t group, std::int64_t row, std::span<const float> weights, const WeightGrid& grid) {
+void GptqScales::set(std::int64_t group, std::int64_t row, std::span<const float> weights, const WeightGrid& grid) {
   using Kind = kernels::Scale::Kind;
   const kernels::Scale s = weight_scale(weights, grid);
   const auto at = static_cast<std::size_t>(group * stride + row);
@@ -84,7 +84,6 @@ bool GptqScales::set(std::int64_t group, std::int64_t row, std::span<const float
     low[at] = s.low;
     high[at] = s.high;
   }
-  return s.kind == Kind::uniform || s.kind == Kind::zero;
 }
 
 double gptq_quantize_columns(const GptqColumns& layer, std::int64_t begin, std::int64_t end, GptqScales& scales,

@@ -17,8 +17,7 @@ struct GptqScales {
   std::vector<float> delta, low, high;
   // Padding and missing scales round everything to zero.
   GptqScales(std::int64_t groups, std::int64_t padded_rows);
-  // False where the group holds a value that is not finite.
-  bool set(std::int64_t group, std::int64_t row, std::span<const float> weights, const WeightGrid& grid);
+  void set(std::int64_t group, std::int64_t row, std::span<const float> weights, const WeightGrid& grid);
 };
 
 struct GptqColumns {

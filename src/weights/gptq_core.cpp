@@ -5,13 +5,11 @@
 #include <ATen/ops/eye.h>
 #include <ATen/ops/flip.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/index_select.h>
 #include <ATen/ops/linalg_cholesky_ex.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
@@ -26,10 +24,6 @@ std::vector<std::int64_t> in_turn(std::int64_t n) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0);
   return order;
-}
-
-bool reorders(const std::vector<std::int64_t>& order) {
-  return !std::is_sorted(order.begin(), order.end());
 }
 
 // Channels with the largest diagonal first; equal ones as they stand.
@@ -60,52 +54,46 @@ at::Tensor lower_factor(const at::Tensor& matrix) {
   return info.item<int>() == 0 ? lower : at::Tensor();
 }
 
-// The same rows with the channels of the second dimension put in another order.
-at::Tensor take_columns(const at::Tensor& matrix, const std::vector<std::int64_t>& order) {
-  if (!reorders(order)) return matrix;
-  auto* data = const_cast<std::int64_t*>(order.data());
-  return at::index_select(matrix, 1,
-                          at::from_blob(data, {static_cast<std::int64_t>(order.size())}, at::TensorOptions(at::kLong)));
-}
-
-std::vector<std::int64_t> inverse(const std::vector<std::int64_t>& order) {
-  std::vector<std::int64_t> back(order.size());
-  for (std::size_t p = 0; p < order.size(); ++p)
-    back[static_cast<std::size_t>(order[p])] = static_cast<std::int64_t>(p);
-  return back;
-}
-
 // Scales of all groups of neighbouring channels from the weights as they are.
-GptqScales fixed_scales(std::span<const at::Tensor> weights, std::int64_t group, std::int64_t padded_rows,
+GptqScales fixed_scales(std::span<const MatrixView> weights, std::int64_t group, std::int64_t padded_rows,
                         const WeightGrid& grid) {
-  const std::int64_t d = weights[0].size(1), groups = (d + group - 1) / group;
+  const std::int64_t d = weights[0].cols, groups = (d + group - 1) / group;
   GptqScales scales(groups, padded_rows);
   std::int64_t first = 0;
-  std::atomic<bool> finite = true;
-  for (const at::Tensor& w : weights) {
-    const float* values = w.const_data_ptr<float>();
-    const std::int64_t rows = w.size(0);
+  for (const MatrixView& w : weights) {
 #pragma omp parallel for schedule(dynamic, 8)
-    for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t r = 0; r < w.rows; ++r)
       for (std::int64_t g = 0; g < groups; ++g) {
         const std::int64_t from = g * group, n = std::min(group, d - from);
-        if (!scales.set(g, first + r, {values + r * d + from, static_cast<std::size_t>(n)}, grid)) finite = false;
+        scales.set(g, first + r, {w.row(r) + from, static_cast<std::size_t>(n)}, grid);
       }
-    first += rows;
+    first += w.rows;
   }
-  if (!finite) throw TrialError("weights", "a weight is NaN or infinite");
   return scales;
 }
 
-void check_finite(std::span<const at::Tensor> weights) {
-  std::atomic<bool> finite = true;
-  for (const at::Tensor& w : weights) {
-    const float* values = w.const_data_ptr<float>();
-#pragma omp parallel for schedule(static)
-    for (std::int64_t i = 0; i < w.numel(); ++i)
-      if (!std::isfinite(values[i])) finite = false;
-  }
+void check_finite(const MatrixView& w) {
+  bool finite = true;
+#pragma omp parallel for schedule(static) reduction(&& : finite)
+  for (std::int64_t r = 0; r < w.rows; ++r)
+    finite = finite && std::all_of(w.row(r), w.row(r) + w.cols, [](float v) { return std::isfinite(v); });
   if (!finite) throw TrialError("weights", "a weight is NaN or infinite");
+}
+
+// Rows of `transposed`, from column `first` on: channel order[p] of the weight in row p. `back`: the other way.
+void copy_transposed(const MatrixView& weight, const std::vector<std::int64_t>& order, MatrixView transposed,
+                     std::int64_t first, bool back) {
+  constexpr std::int64_t tile = 16;  // one side is walked across its rows: a cache line of each
+  const auto d = static_cast<std::int64_t>(order.size());
+#pragma omp parallel for schedule(static)
+  for (std::int64_t p0 = 0; p0 < d; p0 += tile)
+    for (std::int64_t r0 = 0; r0 < weight.rows; r0 += tile)
+      for (std::int64_t p = p0; p < std::min(p0 + tile, d); ++p)
+        for (std::int64_t r = r0; r < std::min(r0 + tile, weight.rows); ++r) {
+          float& plain = weight.row(r)[order[static_cast<std::size_t>(p)]];
+          float& turned = transposed.row(p)[first + r];
+          (back ? plain : turned) = back ? turned : plain;
+        }
 }
 
 // The end of the block that begins at `begin`: a dynamic group that does not fit has to begin a block, since its scales
@@ -160,19 +148,21 @@ GptqFactor gptq_factor(std::vector<double> hessian, const GptqSettings& settings
   matrix.reset();
   const at::Tensor inverted = at::linalg_solve_triangular(lower, at::eye(d, lower.options()), /*upper=*/false);
   lower.reset();
-  factor.upper = at::flip(inverted, {0, 1}).to(at::kFloat).contiguous();  // LAPACK's results lie column by column
+  factor.upper.resize(static_cast<std::size_t>(d * d));
+  // LAPACK's results lie column by column, so the copy also turns them.
+  at::from_blob(factor.upper.data(), {d, d}, at::kFloat).copy_(at::flip(inverted, {0, 1}));
   return factor;
 }
 
-double gptq_quantize(std::span<at::Tensor> weights, const GptqFactor& factor, const GptqSettings& settings) {
+double gptq_quantize(std::span<const MatrixView> weights, const GptqFactor& factor, const GptqSettings& settings) {
   const auto d = static_cast<std::int64_t>(factor.order.size());
-  std::int64_t rows = 0;
-  for (const at::Tensor& w : weights) {
-    if (w.dim() != 2 || w.size(1) != d || !w.is_contiguous() || w.scalar_type() != at::kFloat)
-      throw std::logic_error("gptq_quantize: a weight is not m x d float32, contiguous");
-    rows += w.size(0);
-  }
   if (settings.grid.bits >= 16) throw std::logic_error("gptq_quantize: 16 bits are not quantized");
+  std::int64_t rows = 0;
+  for (const MatrixView& w : weights) {
+    if (w.cols != d) throw std::logic_error("gptq_quantize: a weight has other inputs than the Hessian");
+    check_finite(w);
+    rows += w.rows;
+  }
   if (rows == 0) return 0;
   const std::int64_t padded = (rows + gptq_lanes - 1) / gptq_lanes * gptq_lanes;
   const std::int64_t group = settings.grid.group > 0 ? std::min(settings.grid.group, d) : d;
@@ -181,27 +171,23 @@ double gptq_quantize(std::span<at::Tensor> weights, const GptqFactor& factor, co
   std::vector<std::int64_t> group_of(factor.order.size());
   for (std::size_t p = 0; p < group_of.size(); ++p)
     group_of[p] = (dynamic ? static_cast<std::int64_t>(p) : factor.order[p]) / group;
-  if (dynamic) check_finite(weights);
   GptqScales scales =
       dynamic ? GptqScales((d + group - 1) / group, padded) : fixed_scales(weights, group, padded, settings.grid);
 
   at::Tensor transposed = at::zeros({d, padded});
+  const MatrixView turned{transposed.data_ptr<float>(), d, padded, padded};
   std::int64_t first = 0;
-  for (const at::Tensor& w : weights) {
-    transposed.narrow(1, first, w.size(0)).copy_(take_columns(w, factor.order).t());
-    first += w.size(0);
+  for (const MatrixView& w : weights) {
+    copy_transposed(w, factor.order, turned, first, false);
+    first += w.rows;
   }
-  const std::vector<std::int64_t> position = inverse(factor.order);
-  for (const std::int64_t j : factor.dead) transposed.select(0, position[static_cast<std::size_t>(j)]).zero_();
+  for (std::int64_t p = 0; p < d; ++p)
+    if (std::binary_search(factor.dead.begin(), factor.dead.end(), factor.order[static_cast<std::size_t>(p)]))
+      std::fill_n(turned.row(p), padded, 0.0f);
 
-  GptqColumns layer{transposed.data_ptr<float>(),
-                    d,
-                    rows,
-                    padded,
-                    factor.upper.const_data_ptr<float>(),
-                    group_of,
-                    dynamic ? group : 0,
-                    settings.grid};
+  const GptqColumns layer{turned.data,  d, rows, padded, factor.upper.data(), group_of, dynamic ? group : 0,
+                          settings.grid};
+  const at::Tensor upper = at::from_blob(const_cast<float*>(factor.upper.data()), {d, d}, at::kFloat);
   const std::int64_t block = std::clamp<std::int64_t>(settings.block_size, 1, d);
   at::Tensor errors = at::empty({block, padded});
   double loss = 0;
@@ -210,14 +196,14 @@ double gptq_quantize(std::span<at::Tensor> weights, const GptqFactor& factor, co
     loss += gptq_quantize_columns(layer, begin, end, scales, errors.data_ptr<float>());
     if (end == d) break;
     at::Tensor rest = transposed.narrow(0, end, d - end);
-    const at::Tensor spread = factor.upper.narrow(0, begin, end - begin).narrow(1, end, d - end);
+    const at::Tensor spread = upper.narrow(0, begin, end - begin).narrow(1, end, d - end);
     at::addmm_out(rest, rest, spread.t(), errors.narrow(0, 0, end - begin), 1, -1);
   }
 
   first = 0;
-  for (at::Tensor& w : weights) {
-    w.copy_(take_columns(transposed.narrow(1, first, w.size(0)).t(), position));
-    first += w.size(0);
+  for (const MatrixView& w : weights) {
+    copy_transposed(w, factor.order, turned, first, true);
+    first += w.rows;
   }
   return loss;
 }

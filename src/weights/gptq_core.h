@@ -2,12 +2,11 @@
 // the channels that follow make up for each error, as the Hessian of the output error says. Frantar et al. 2022,
 // arXiv 2210.17323, algorithm 1 and section 3; specification methods 4.2.
 #pragma once
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "base/matrix.h"
 #include "quant/grid.h"
 
 namespace stamp {
@@ -25,7 +24,7 @@ struct GptqSettings {
 struct GptqFactor {
   std::vector<std::int64_t> order;  // d: order[p] is the channel that comes p-th
   std::vector<std::int64_t> dead;   // channels that were zero in all of the calibration: their weights become zero
-  at::Tensor upper;                 // d x d float32, channels in that order: H^-1 = U^T U, upper triangle
+  std::vector<float> upper;         // d x d, row-major, channels in that order: H^-1 = U^T U, upper triangle
   double damping = 0;               // as percdamp, after retries
   std::int64_t retries = 0;
 };
@@ -35,9 +34,9 @@ struct GptqFactor {
 // TrialError "calibration": values that are not finite, or no factor after all retries.
 GptqFactor gptq_factor(std::vector<double> hessian, const GptqSettings& settings);
 
-// weights: m_i x d float32, contiguous, quantized in place; bits < 16. Returns sum (w - q)^2 / (2 U_jj^2), which is
+// weights: m_i x d, quantized in place; bits < 16. Returns sum (w - q)^2 / (2 U_jj^2), which is
 // half the output error on the calibration rows (with damping) in units of the Hessian. TrialError "weights": a weight
 // is not finite.
-double gptq_quantize(std::span<at::Tensor> weights, const GptqFactor& factor, const GptqSettings& settings);
+double gptq_quantize(std::span<const MatrixView> weights, const GptqFactor& factor, const GptqSettings& settings);
 
 }  // namespace stamp

@@ -2,9 +2,6 @@
 //   gptq_dump SETTINGS.json IN OUT
 // IN: W (m x d float32), then H (d x d float64), row-major, nothing else. OUT: the quantized weights, m x d float32.
 // Prints the loss and the damping as JSON.
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -40,14 +37,13 @@ int main(int argc, char** argv) try {
     std::fprintf(stderr, "gptq_dump: %s has another size than the settings say\n", argv[2]);
     return 1;
   }
-  std::vector<at::Tensor> weights{at::empty({m, d})};
-  std::memcpy(weights[0].data_ptr<float>(), in.data(), weight_bytes);
+  std::vector<float> weight(static_cast<std::size_t>(m * d));
+  std::memcpy(weight.data(), in.data(), weight_bytes);
   std::memcpy(hessian.data(), in.data() + weight_bytes, hessian.size() * sizeof(double));
   const GptqFactor factor = gptq_factor(std::move(hessian), s);
-  const double loss = gptq_quantize(weights, factor, s);
+  const double loss = gptq_quantize(std::vector<MatrixView>{{weight.data(), m, d, d}}, factor, s);
   std::ofstream out(argv[3], std::ios::binary);
-  out.write(reinterpret_cast<const char*>(weights[0].const_data_ptr<float>()),
-            static_cast<std::streamsize>(weight_bytes));
+  out.write(reinterpret_cast<const char*>(weight.data()), static_cast<std::streamsize>(weight_bytes));
   if (!out.flush()) {
     std::fprintf(stderr, "gptq_dump: cannot write %s\n", argv[3]);
     return 1;
