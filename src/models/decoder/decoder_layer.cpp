@@ -66,6 +66,7 @@ void DecoderLayer::release() {
   for (at::Tensor* norm :
        {&attention_norm, &feed_forward_norm, &q_norm, &k_norm, &post_attention_norm, &post_feed_forward_norm})
     norm->reset();
+  branch_rotations.clear();
 }
 
 void DecoderLayer::pack() {
@@ -90,6 +91,7 @@ void DecoderLayer::norm_heads(at::Tensor& x, const at::Tensor& weight) const {
 void DecoderLayer::norm_branch(at::Tensor& x, const at::Tensor& weight) const {
   if (!weight.defined()) return;
   rms_norm(const_view(x), weight.const_data_ptr<float>(), static_cast<float>(config_.norm_eps), view(x));
+  for (const auto& rotation : branch_rotations) rotation->apply(view(x));
 }
 
 at::Tensor DecoderLayer::attend(at::Tensor pending, const Segments& segments, const RopeTable& rope, KvCache* cache) {

@@ -28,6 +28,9 @@ class DecoderLayer {
   // Undefined also where the family has none.
   at::Tensor q_norm, k_norm;                               // hd
   at::Tensor post_attention_norm, post_feed_forward_norm;  // h, on what is added to the residual stream
+  // Of the residual stream, applied to what the post norms give; empty in models without them, whose writers carry the
+  // rotation.
+  std::vector<std::shared_ptr<const FeatureTransform>> branch_rotations;
   LinearSite qkv, output, gate_up, down;
   CacheSite key, value;
 

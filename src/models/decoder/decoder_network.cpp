@@ -38,8 +38,9 @@ DecoderNetwork::DecoderNetwork(std::shared_ptr<const DecoderSource> source, bool
   if (load_blocks)
     for (DecoderLayer& l : layers_) l.load();
   const DecoderTensors& tensors = source_->tensors();
-  final_norm_ = load_vector(*tensors.final_norm);
-  frequencies_ = source_->rope_frequencies();
+  final_norm_ = source_->load_norm(*tensors.final_norm);
+  rope_.frequencies = source_->rope_frequencies();
+  sliding_rope_.frequencies = source_->sliding_rope_frequencies();
 }
 
 std::vector<LinearSite*> DecoderNetwork::linear_sites() {
@@ -59,14 +60,25 @@ std::vector<CacheSite*> DecoderNetwork::cache_sites() {
 at::Tensor DecoderNetwork::embed(const at::Tensor& ids) const {
   at::Tensor x = fresh_matrix(ids.size(0), source_->config().hidden);
   gather_rows(*source_->tensors().embedding, ids.const_data_ptr<std::int64_t>(), ids.size(0), x.data_ptr<float>());
+  if (const double multiplier = source_->config().embedding_multiplier; multiplier != 1)
+    scale_by(view(x), static_cast<float>(multiplier));
   for (const auto& rotation : embedding_rotations_) rotation->apply(view(x));
   return x;
 }
 
-const RopeTable& DecoderNetwork::rope(std::int64_t positions) {
-  if (static_cast<std::int64_t>(rope_.cosines.size()) < positions * rope_.half || rope_.half == 0)
-    rope_ = rope_table((positions + 255) / 256 * 256, frequencies_);  // decoding asks for one more every time
-  return rope_;
+bool DecoderNetwork::slides_by_itself(std::size_t block) const {
+  return source_->config().sliding_rope && source_->config().windows[block] > 0;
+}
+
+const std::vector<float>& DecoderNetwork::rope_frequencies(std::size_t block) const {
+  return (slides_by_itself(block) ? sliding_rope_ : rope_).frequencies;
+}
+
+const RopeTable& DecoderNetwork::rope(std::size_t block, std::int64_t positions) {
+  auto& [frequencies, table] = slides_by_itself(block) ? sliding_rope_ : rope_;
+  if (static_cast<std::int64_t>(table.cosines.size()) < positions * table.half || table.half == 0)
+    table = rope_table((positions + 255) / 256 * 256, frequencies);  // decoding asks for one more every time
+  return table;
 }
 
 void DecoderNetwork::final_norm(at::Tensor& x) const {
@@ -102,7 +114,7 @@ void DecoderNetwork::step(std::size_t block, std::size_t k, BlockState& state, c
   const bool attends = k == 1;  // before it the cache has none of the rows, in the last block all of them behind it
   if (item.cache && attends && (segments.size() != 1 || segments[0].position != item.cache->tokens()))
     throw std::logic_error("rows on a cache are one segment that begins where the cache ends");
-  layers_[block].step(k, state, segments, rope(positions), item.cache);
+  layers_[block].step(k, state, segments, rope(block, positions), item.cache);
 }
 
 Outputs DecoderNetwork::leave(at::Tensor rows, const WorkItem& item) {

@@ -12,8 +12,8 @@
 namespace stamp {
 
 // Inputs of a work item: "ids", int64 (tokens). "targets", int64 (m x 2), asks for target_logprob and target_greedy
-// instead of token_nll. Optional, for tests and benchmarks: "want_logits", int64 (n), positions whose logits come back as
-// "logits" (n x V); "without_loss" (anything) leaves the loss away.
+// instead of token_nll. Optional, for tests and benchmarks: "want_logits", int64 (n), positions whose logits come back
+// as "logits" (n x V); "without_loss" (anything) leaves the loss away.
 class DecoderNetwork : public Network, public ResidualRotation {
  public:
   explicit DecoderNetwork(std::shared_ptr<const DecoderSource> source, bool load_blocks = true);
@@ -35,10 +35,13 @@ class DecoderNetwork : public Network, public ResidualRotation {
 
   const DecoderConfig& config() const { return source_->config(); }
   at::Tensor embed(const at::Tensor& ids) const;  // s x h
-  const RopeTable& rope(std::int64_t positions);  // of at least that many
+  // Of a block's layer, for at least that many positions; valid until the next call.
+  const RopeTable& rope(std::size_t block, std::int64_t positions);
   DecoderLayer& layer(std::size_t i) { return layers_[i]; }
-  void final_norm(at::Tensor& x) const;        // in place
-  at::Tensor head(const at::Tensor& x) const;  // logits of some rows, n x V
+  void final_norm(at::Tensor& x) const;                                 // in place
+  at::Tensor head(const at::Tensor& x) const;                           // logits of some rows, n x V
+  at::Tensor head_weight() const { return head_.whole(); }              // V x h, read anew
+  const std::vector<float>& rope_frequencies(std::size_t block) const;  // hd / 2
 
   // ResidualRotation; decoder_rotation.cpp.
   std::int64_t width() const override { return source_->config().hidden; }
@@ -50,6 +53,7 @@ class DecoderNetwork : public Network, public ResidualRotation {
 
  private:
   HeadOutputs wanted_of(const WorkItem& item) const;
+  bool slides_by_itself(std::size_t block) const;
 
   std::shared_ptr<const DecoderSource> source_;
   std::deque<DecoderLayer> layers_;
@@ -58,8 +62,11 @@ class DecoderNetwork : public Network, public ResidualRotation {
   bool streamed_ = false;  // blocks and pieces of the head come and go
   // Applied to embedding rows as they are gathered: a rotated copy of the table would take V x h floats more.
   std::vector<std::shared_ptr<const FeatureTransform>> embedding_rotations_;
-  std::vector<float> frequencies_;
-  RopeTable rope_;
+  struct Rotary {
+    std::vector<float> frequencies;
+    RopeTable table;
+  };
+  Rotary rope_, sliding_rope_;  // the second of layers with a window, where they have their own
 };
 
 }  // namespace stamp

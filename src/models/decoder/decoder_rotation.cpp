@@ -41,8 +41,15 @@ void DecoderNetwork::rotate(std::size_t block, const WeightRotation& q) {
   require_plain(!l.qkv.packed());
   for (LinearSite* reader : {&l.qkv, &l.gate_up})
     for (LinearWeight& w : reader->weights()) q.rotate_inputs(w.weight);
-  for (LinearSite* writer : {&l.output, &l.down})
-    for (LinearWeight& w : writer->weights()) q.rotate_outputs(w.weight, w.bias);
+  if (!source_->config().post_norms) {
+    for (LinearSite* writer : {&l.output, &l.down})
+      for (LinearWeight& w : writer->weights()) q.rotate_outputs(w.weight, w.bias);
+    return;
+  }
+  // A norm behind the writer: (y diag(w)) Q is not (y Q) diag(w), and no linear layer follows into which w could be
+  // folded. The writers stay as they are and the branch is rotated behind its norm, online.
+  if (embedding_rotations_.empty()) throw std::logic_error("the ends are rotated before the blocks");
+  l.branch_rotations.push_back(embedding_rotations_.back());
 }
 
 void DecoderNetwork::rotate_ends(std::shared_ptr<const FeatureTransform> q) {

@@ -67,10 +67,16 @@ inline std::vector<std::int64_t> first_sample(const Checkpoint& checkpoint) {
 // 17.4 puts at 1e-5 of the largest value after a block; logits come out of one more product of the same kind.
 constexpr double exact = 1e-5;
 
-inline const std::vector<std::string>&
-tiny_decoders() {  // GQA, biases everywhere, tied and untied heads, llama3 RoPE, windows
-  static const std::vector<std::string> names = {"llama_tiny_llama3rope", "llama_tiny_untied_bias", "qwen2_tiny",
-                                                 "qwen2_tiny_window"};
+// GQA, biases everywhere, tied and untied heads, llama3 RoPE, windows, q and k norms, four norms, soft caps.
+inline const std::vector<std::string>& tiny_decoders() {
+  static const std::vector<std::string> names = {"llama_tiny_llama3rope",
+                                                 "llama_tiny_untied_bias",
+                                                 "qwen2_tiny",
+                                                 "qwen2_tiny_window",
+                                                 "mistral_tiny_window5",
+                                                 "qwen3_tiny",
+                                                 "gemma2_tiny",
+                                                 "gemma3_tiny"};
   return names;
 }
 

@@ -1,4 +1,5 @@
-// The tiny checkpoints of ../shared/fixtures: weights, inputs ("in.*") and reference results ("out.*") in one file.
+// Tiny checkpoints: weights, inputs ("in.*") and reference results ("out.*") in one file. Those of ../shared/fixtures
+// come from a float64 implementation, those of tests/golden from transformers (scripts/reference/tiny_models.py).
 #pragma once
 #include <filesystem>
 #include <fstream>
@@ -17,6 +18,8 @@ inline std::filesystem::path fixture_path(const std::string& name) {
 
 // Null, with a warning, where the fixtures are not beside this checkout: the test then ends without having checked.
 inline std::shared_ptr<const Checkpoint> open_fixture(const std::string& name) {
+  const auto own = std::filesystem::path(STAMP_SOURCE_DIR) / "tests" / "golden" / (name + ".safetensors");
+  if (std::filesystem::exists(own)) return open_checkpoint(own.string());
   const auto path = fixture_path(name + ".safetensors");
   if (!std::filesystem::exists(path)) {
     WARN("skipped: " + path.string() + " is not there");
@@ -49,6 +52,12 @@ inline std::string smollm2_path() {
     if (std::filesystem::exists(file)) return file.string();
   }
   return "";
+}
+
+// Gemma 3 270M, which scripts/setup.sh joins; "" when it is not there.
+inline std::string gemma_path() {
+  const auto file = std::filesystem::path(STAMP_SOURCE_DIR) / ".data" / "models" / "gemma-3-270m-q4_k_m.gguf";
+  return std::filesystem::exists(file) ? file.string() : "";
 }
 
 }  // namespace stamp::test

@@ -1,8 +1,9 @@
-// Forward passes against the float64 oracle of the fixtures (specification models 17).
+// Forward passes against the references of tiny checkpoints (specification models 17).
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
 #include <cmath>
+#include <functional>
 
 #include "models/decoder/decoder_network.h"
 #include "models/tensors.h"
@@ -33,6 +34,15 @@ double difference(const at::Tensor& ours, const float* reference) {
   }
   return top;
 }
+
+constexpr const char* tiny_decoders[] = {"llama_tiny_llama3rope",
+                                         "llama_tiny_untied_bias",
+                                         "qwen2_tiny",
+                                         "qwen2_tiny_window",
+                                         "mistral_tiny_window5",
+                                         "qwen3_tiny",
+                                         "gemma2_tiny",
+                                         "gemma3_tiny"};
 
 struct Reference {
   std::string what;
@@ -104,8 +114,8 @@ TEST_CASE("both spellings of config.json give the oracle's logits") {
     if (r.what == "out.logits") CHECK(r.difference > 1e-2 * r.scale);
 }
 
-TEST_CASE("tiny decoders agree with the float64 oracle layer by layer") {
-  for (const char* name : {"llama_tiny_llama3rope", "llama_tiny_untied_bias", "qwen2_tiny", "qwen2_tiny_window"}) {
+TEST_CASE("tiny decoders agree with their references layer by layer") {
+  for (const char* name : tiny_decoders) {
     const auto checkpoint = test::open_fixture(name);
     if (!checkpoint) return;
     for (const bool packed : {false, true})
@@ -117,8 +127,8 @@ TEST_CASE("tiny decoders agree with the float64 oracle layer by layer") {
   }
 }
 
-TEST_CASE("losses of a window are the oracle's cross entropy") {
-  for (const char* name : {"llama_tiny_llama3rope", "llama_tiny_untied_bias", "qwen2_tiny", "qwen2_tiny_window"}) {
+TEST_CASE("losses of a window are the reference's cross entropy") {
+  for (const char* name : tiny_decoders) {
     const auto checkpoint = test::open_fixture(name);
     if (!checkpoint) return;
     DecoderNetwork network(std::make_shared<DecoderSource>(checkpoint));
@@ -137,5 +147,76 @@ TEST_CASE("losses of a window are the oracle's cross entropy") {
     }
     INFO(name);
     CHECK(sum / static_cast<double>(count) == Approx(test::floats_of(*checkpoint, "out.mean_ce")[0]).margin(1e-5));
+  }
+}
+
+TEST_CASE("each feature of a family moves the logits: the comparisons above can fail") {
+  const auto moved = [](const char* name, const std::function<void(Json&)>& change) {
+    const auto checkpoint = test::open_fixture(name);
+    if (!checkpoint) return 1.0;
+    Json config = checkpoint->config();
+    change(config);
+    double top = 0;
+    for (const Reference& r : compare(std::make_shared<Respelled>(checkpoint, config), false))
+      if (r.what == "out.logits") top = std::max(top, r.difference / r.scale);
+    return top;
+  };
+  const auto set = [](const char* key, const Json& value) { return [=](Json& config) { config[key] = value; }; };
+  CHECK(moved("mistral_tiny_window5", set("sliding_window", 6)) > 1e-3);
+  CHECK(moved("qwen3_tiny", set("rms_norm_eps", 1.0)) > 1e-3);
+  CHECK(moved("gemma2_tiny", set("attn_logit_softcapping", nullptr)) > 1e-3);
+  CHECK(moved("gemma2_tiny", set("final_logit_softcapping", nullptr)) > 1e-3);
+  CHECK(moved("gemma2_tiny", set("query_pre_attn_scalar", 12)) > 1e-3);
+  CHECK(moved("gemma2_tiny", set("sliding_window", 5)) > 1e-3);
+  CHECK(moved("gemma2_tiny", set("hidden_activation", "silu")) > 1e-3);
+  CHECK(moved("gemma3_tiny", set("sliding_window", 4)) > 1e-3);
+  CHECK(moved("gemma3_tiny", [](Json& c) { c["rope_parameters"]["sliding_attention"]["rope_theta"] = 50000; }) > 1e-3);
+  CHECK(moved("gemma3_tiny", [](Json& c) { c["rope_parameters"]["full_attention"]["factor"] = 1; }) > 1e-3);
+  CHECK(moved("gemma3_tiny", set("query_pre_attn_scalar", 8)) > 1e-3);
+}
+
+TEST_CASE("blocks that were released come back as they were") {
+  for (const char* name : {"qwen3_tiny", "gemma3_tiny"}) {
+    const auto checkpoint = test::open_fixture(name);
+    if (!checkpoint) return;
+    DecoderNetwork network(std::make_shared<DecoderSource>(checkpoint));
+    WorkItem item;
+    item.inputs["ids"] = tensor_of(test::ids_of(*checkpoint, "in.ids"), 0, 9);
+    const at::Tensor before = network.run(item).named.at("token_nll");
+    for (std::size_t i = 0; i < network.blocks(); ++i) {
+      network.release(i);
+      network.load(i);
+    }
+    const at::Tensor after = network.run(item).named.at("token_nll");
+    INFO(name);
+    CHECK(difference(after, before.const_data_ptr<float>()) == 0);
+  }
+}
+
+TEST_CASE("rows that continue a segment are the rows of the whole sequence") {
+  for (const char* name : tiny_decoders) {
+    const auto checkpoint = test::open_fixture(name);
+    if (!checkpoint) return;
+    DecoderNetwork network(std::make_shared<DecoderSource>(checkpoint));
+    const std::vector<std::int64_t> ids = test::ids_of(*checkpoint, "in.ids");
+    const std::int64_t tokens = checkpoint->at("in.ids").shape[1], first = tokens / 3;
+    const auto n = static_cast<std::size_t>(tokens);
+    WorkItem whole;
+    whole.inputs["ids"] = tensor_of(ids, 0, n);
+    WorkItem parts = whole;
+    Segment prefix, rest;
+    prefix.rows = first;
+    rest.rows = tokens - first;
+    rest.position = first;
+    rest.parent = 0;
+    parts.segments = {prefix, rest};
+    at::Tensor expected = network.enter(whole), got = network.enter(parts);
+    for (std::size_t i = 0; i < network.blocks(); ++i) {
+      network.forward(i, expected, whole);
+      network.forward(i, got, parts);
+    }
+    INFO(name);
+    CHECK(difference(got, expected.const_data_ptr<float>()) <=
+          1e-5 * largest(expected.const_data_ptr<float>(), static_cast<std::size_t>(expected.numel())));
   }
 }
