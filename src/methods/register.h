@@ -1,5 +1,6 @@
 // The list of methods: one line each, and one include. The light program reads info() of each; the worker also make().
 #pragma once
+#include "methods/flatquant.h"
 #include "methods/quarot.h"
 #include "methods/rtn.h"
 #include "methods/smoothquant.h"
@@ -13,6 +14,7 @@ void for_each_method(Visitor&& visit) {
   visit.template operator()<SmoothQuant>();
   visit.template operator()<QuaRot>();
   visit.template operator()<SpinQuant>();
+  visit.template operator()<FlatQuant>();
 }
 
 }  // namespace stamp

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -78,8 +79,10 @@ at::Tensor clip_gradient(const std::vector<float>& parts, const at::Tensor& clip
 
 class Quantize : public torch::autograd::Function<Quantize> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& low,
-                            const at::Tensor& high, const Settings& s) {
+  // Optional, because the library takes no undefined tensors here.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& clip_low,
+                            const std::optional<at::Tensor>& clip_high, const Settings& s) {
+    const at::Tensor low = clip_low.value_or(at::Tensor()), high = clip_high.value_or(at::Tensor());
     if (!s.identity_gradient) context->save_for_backward({x, low, high});
     context->saved_data["steps"] = s.rule.steps;
     context->saved_data["symmetric"] = s.rule.symmetric;
@@ -132,7 +135,8 @@ at::Tensor run(const at::Tensor& x, const FakeQuantize& how, const at::Tensor& l
   s.clip = how.clip;
   s.group = how.group > 0 ? std::min(how.group, x.size(-1)) : std::max<std::int64_t>(x.size(-1), 1);
   s.identity_gradient = how.gradient == StraightThrough::identity;
-  return Quantize::apply(x.contiguous(), low, high, s);
+  const auto optional = [](const at::Tensor& t) { return t.defined() ? std::optional(t) : std::nullopt; };
+  return Quantize::apply(x.contiguous(), optional(low), optional(high), s);
 }
 
 }  // namespace

@@ -32,12 +32,15 @@ Ends ends_of(const float* x, std::int64_t n) {
 
 constexpr float smallest_weight_range = 1e-5f;  // specification 1.3
 
-// Limits that a weight's values are clamped to.
+// Limits that a weight's values are clamped to. Where all values have one sign, a small factor can bring the limits
+// past one another; every value is then the upper one (torch.clamp).
 struct Limits {
   float low, high;
+  bool crossed = false;
 };
 Limits limits_of(const Ends& e, double clip_low, double clip_high) {
-  return {e.low * static_cast<float>(clip_low), e.high * static_cast<float>(clip_high)};
+  const float low = e.low * static_cast<float>(clip_low), high = e.high * static_cast<float>(clip_high);
+  return {std::min(low, high), high, low > high};
 }
 
 kernels::Range range_with_zero(float low, float high) {
@@ -131,8 +134,12 @@ ClipGradient group_gradient(const float* x, const float* above, std::int64_t n, 
     const bool low_clamped = limits.low > e.low, high_clamped = limits.high < e.high;
     if (range.low < 0 && !low_clamped) out[e.low_at] += to_a;
     if (range.high > 0 && !high_clamped) out[e.high_at] += to_b;
-    const float at_low = by_low + (range.low < 0 && low_clamped ? to_a : 0.0f);
-    const float at_high = by_high + (range.high > 0 && high_clamped ? to_b : 0.0f);
+    float at_low = by_low + (range.low < 0 && low_clamped ? to_a : 0.0f);
+    float at_high = by_high + (range.high > 0 && high_clamped ? to_b : 0.0f);
+    if (limits.crossed) {
+      at_high += at_low;
+      at_low = 0;
+    }
     clip = {at_low * e.low, at_high * e.high};
     out[e.low_at] += at_low * static_cast<float>(clip_low);
     out[e.high_at] += at_high * static_cast<float>(clip_high);

@@ -29,6 +29,9 @@ std::unique_ptr<FeatureTransform> randomized_hadamard(std::int64_t n, std::uint6
 // QR of a Gaussian matrix, sign-fixed; dense n x n.
 std::unique_ptr<FeatureTransform> random_orthogonal(std::int64_t n, std::uint64_t seed, const std::string& purpose,
                                                     Gemm gemm);
+// x -> x R for any invertible R (n x n row-major); `inverse` is R^{-1}.
+std::unique_ptr<FeatureTransform> dense(std::string name, std::int64_t n, std::vector<double> r,
+                                        const std::vector<double>& inverse, Gemm gemm);
 // x -> x * factors (element-wise).
 std::unique_ptr<FeatureTransform> diagonal(std::vector<float> factors);
 // A (x) B on rows of size a.size() * b.size(), viewed as a x b: the left factor may be null = identity of that size.

@@ -8,37 +8,6 @@
 namespace stamp {
 namespace {
 
-// Rows are copied in pieces of this many, so that the copy stays in the cache.
-constexpr std::int64_t piece_rows = 512;
-
-class Dense final : public FeatureTransform {
- public:
-  Dense(std::int64_t n, std::vector<double> r, Gemm gemm) : n_(n), exact_(std::move(r)), gemm_(gemm) {
-    r_.assign(exact_.begin(), exact_.end());
-  }
-  std::int64_t size() const override { return n_; }
-  std::string name() const override { return "random orthogonal " + std::to_string(n_); }
-  void apply(MatrixView rows) const override { multiply(rows, false); }
-  void invert(MatrixView rows) const override { multiply(rows, true); }
-  std::vector<double> matrix() const override { return exact_; }
-
- private:
-  void multiply(MatrixView rows, bool transpose) const {
-    if (rows.cols != n_) throw std::logic_error(name() + " on rows of " + std::to_string(rows.cols));
-    std::vector<float> copy(static_cast<std::size_t>(std::min(piece_rows, rows.rows) * n_));
-    for (std::int64_t first = 0; first < rows.rows; first += piece_rows) {
-      const std::int64_t count = std::min(piece_rows, rows.rows - first);
-      for (std::int64_t i = 0; i < count; ++i) std::copy_n(rows.row(first + i), n_, copy.data() + i * n_);
-      gemm_({copy.data(), count, n_, n_}, {r_.data(), n_, n_, n_}, transpose,
-            {rows.row(first), count, n_, rows.stride});
-    }
-  }
-  std::int64_t n_;
-  std::vector<double> exact_;
-  std::vector<float> r_;
-  Gemm gemm_;
-};
-
 double dot(const double* a, const double* b, std::int64_t n) {
   double part[8] = {};
   std::int64_t i = 0;
@@ -99,7 +68,11 @@ std::unique_ptr<FeatureTransform> random_orthogonal(std::int64_t n, std::uint64_
     RandomStream stream(seed, purpose, static_cast<std::uint64_t>(j));
     for (std::int64_t i = 0; i < n; ++i) gaussian[static_cast<std::size_t>(j * n + i)] = stream.normal();
   }
-  return std::make_unique<Dense>(n, orthogonal_factor(std::move(gaussian), n), gemm);
+  std::vector<double> q = orthogonal_factor(std::move(gaussian), n), transpose(q.size());
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < n; ++j)
+      transpose[static_cast<std::size_t>(j * n + i)] = q[static_cast<std::size_t>(i * n + j)];
+  return dense("random orthogonal " + std::to_string(n), n, std::move(q), std::move(transpose), gemm);
 }
 
 }  // namespace stamp

@@ -167,6 +167,20 @@ TEST_CASE("the random rotation is the Q of a QR with positive diagonal") {
     }
 }
 
+TEST_CASE("any invertible matrix") {
+  // R = I + e_1 e_2^T + 2 e_3 e_1^T; its inverse by hand.
+  const std::vector<double> r = {1, 1, 0, 0, 1, 0, 2, 0, 1}, inverse = {1, -1, 0, 0, 1, 0, -2, 2, 1};
+  const auto d = dense("learned 3", 3, r, inverse, plain_gemm);
+  CHECK(d->name() == "learned 3");
+  CHECK(d->matrix() == r);
+  check_against_matrix(*d);
+  Matrix x(1, 3);
+  for (std::int64_t j = 0; j < 3; ++j) x.at(0, j) = static_cast<float>(j + 1);
+  d->apply(x.view());  // (1 2 3) R
+  CHECK(std::vector<float>{x.at(0, 0), x.at(0, 1), x.at(0, 2)} == std::vector<float>{7, 3, 3});
+  CHECK_THROWS_AS(dense("broken", 3, {1, 2}, inverse, plain_gemm), std::logic_error);
+}
+
 TEST_CASE("diagonal and kronecker") {
   check_against_matrix(*diagonal({1, -2, 0.5f, 4, 3}));
   const std::shared_ptr<const FeatureTransform> h4 = hadamard(4), q3 = random_orthogonal(3, 1, "k", plain_gemm),
