@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -181,7 +182,13 @@ std::string file_digest(const fs::path& path) {
   }
   const MappedFile mapped(path);
   Sha256 digest;
-  digest.update(mapped.data(), mapped.size());
+  // Piece by piece, so that a file larger than memory does not count as this process's.
+  constexpr std::uint64_t piece = std::uint64_t{64} << 20;
+  for (std::uint64_t done = 0; done < mapped.size(); done += piece) {
+    const std::uint64_t bytes = std::min(piece, mapped.size() - done);
+    digest.update(mapped.data() + done, bytes);
+    mapped.drop(mapped.data() + done, bytes);
+  }
   const std::string hex = digest.hex();
   try {
     make_folder(remembered.parent_path());

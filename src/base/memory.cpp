@@ -31,8 +31,8 @@ std::uint64_t left_in_group() {
   const std::pair<const char*, const char*> places[] = {
       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
       {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
-  const std::pair<const char*, const char*> reclaimable[] = {
-      {"/sys/fs/cgroup/memory.stat", "file "}, {"/sys/fs/cgroup/memory/memory.stat", "total_cache "}};
+  const std::pair<const char*, const char*> reclaimable[] = {{"/sys/fs/cgroup/memory.stat", "file "},
+                                                             {"/sys/fs/cgroup/memory/memory.stat", "total_cache "}};
   for (std::size_t i = 0; i < 2; ++i) {
     const std::uint64_t limit = number_in(places[i].first, "");
     if (limit == 0) continue;

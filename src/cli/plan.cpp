@@ -87,8 +87,7 @@ std::string explained(const Estimate& estimate) {
   std::string text = "Time:\n" + columns(rows);
   const TrialEstimate& most = *estimate.largest();
   std::vector<std::vector<std::string>> memory;
-  for (const auto& [part, bytes] : most.bytes)
-    memory.push_back({part, bytes_text(static_cast<std::uint64_t>(bytes))});
+  for (const auto& [part, bytes] : most.bytes) memory.push_back({part, bytes_text(static_cast<std::uint64_t>(bytes))});
   memory.push_back({"peak", bytes_text(static_cast<std::uint64_t>(sum(most.bytes)))});
   return text + fmt::format("\nMemory of trial {}:\n", most.id) + columns(memory);
 }
@@ -121,7 +120,7 @@ ExitCode run(const Front& front, const Options& options) {
                      n(work.weights, "set") + " of prepared weights", n(work.calibrations, "calibration")));
   if (guess.seconds > 0)
     data(fmt::format("The estimate of time rests on {}.\n",
-                     guess.scaled > 0    ? "finished trials of the same model"
+                     guess.scaled > 0   ? "finished trials of the same model"
                      : machine.measured ? "this machine's measured speed; finished trials make it better"
                                         : "the number of cores alone; finished trials make it better"));
   if (options.explain) data("\n" + explained(guess));

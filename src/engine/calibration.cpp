@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "engine/cache.h"
 
 namespace stamp {
 
@@ -33,12 +34,16 @@ class Observers {
 
 }  // namespace
 
-void observe_items(Network& network, const Workload& workload, const std::vector<Slot*>& watched,
+CalibrationPass whole_pass(Network& network, const Workload& workload) {
+  return {workload.count(), workload.tokens_per_item(), [&](std::int64_t i) { network.run(workload.item(i)); }};
+}
+
+void observe_items(const CalibrationPass& pass, const std::vector<Slot*>& watched,
                    const std::function<void(std::size_t, ConstMatrixView)>& observe, Monitor& monitor) {
   const Observers observers(watched, observe);
-  for (std::int64_t i = 0; i < workload.count(); ++i) {
-    monitor.step(i, workload.count());
-    network.run(workload.item(i));
+  for (std::int64_t i = 0; i < pass.count; ++i) {
+    monitor.step(i, pass.count);
+    pass.run(i);
   }
 }
 
@@ -75,14 +80,35 @@ ChannelMaxima measure_channel_maxima(Network& network, const Workload& workload,
   return maxima;
 }
 
-std::vector<RowEnergies> measure_row_energies(Network& network, const Workload& workload,
-                                              const std::vector<SlotPlan>& plans, Monitor& monitor) {
+std::string bytes_of_energies(const std::vector<RowEnergies>& energies) {
+  std::vector<double> values;
+  for (const RowEnergies& e : energies)
+    for (const auto* list : {&e.energy, &e.spread}) values.insert(values.end(), list->begin(), list->end());
+  return bytes_of(std::span<const double>(values));
+}
+
+std::optional<std::vector<RowEnergies>> energies_from_bytes(const std::string& bytes, std::size_t slots,
+                                                            std::size_t tokens) {
+  const std::vector<double> values = values_of<double>(bytes);
+  if (values.size() != slots * 2 * tokens) return std::nullopt;
+  std::vector<RowEnergies> energies(slots);
+  auto at = values.begin();
+  for (RowEnergies& e : energies)
+    for (auto* list : {&e.energy, &e.spread}) {
+      list->assign(at, at + static_cast<std::ptrdiff_t>(tokens));
+      at += static_cast<std::ptrdiff_t>(tokens);
+    }
+  return energies;
+}
+
+std::vector<RowEnergies> measure_row_energies(const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
+                                              Monitor& monitor) {
   std::vector<Slot*> watched;
   for (const SlotPlan& plan : plans) watched.push_back(plan.slot);
   std::vector<SlotStatistics> sums(plans.size());
   QuantizerWorkspace workspace;
   observe_items(
-      network, workload, watched,
+      pass, watched,
       [&](std::size_t i, ConstMatrixView x) {
         if (x.rows != plans[i].transform->tokens())
           throw TrialError("unsupported", "row energies: calibration has " + std::to_string(x.rows) +
@@ -119,10 +145,9 @@ std::vector<float> eigenbasis(const std::vector<double>& symmetric, std::int64_t
   return basis;
 }
 
-void measure_bases(Network& network, const Workload& workload, const std::vector<Slot*>& slots,
-                   const BasisOptions& options, const std::function<void(std::size_t, std::vector<float>)>& keep,
-                   Monitor& monitor) {
-  const std::int64_t n = workload.tokens_per_item() - options.skip;
+void measure_bases(const CalibrationPass& pass, const std::vector<Slot*>& slots, const BasisOptions& options,
+                   const std::function<void(std::size_t, std::vector<float>)>& keep, Monitor& monitor) {
+  const std::int64_t n = pass.tokens - options.skip;
   const std::uint64_t bytes = static_cast<std::uint64_t>(n) * static_cast<std::uint64_t>(n) * sizeof(float);
   const std::size_t at_once = std::max<std::size_t>(1, options.budget_bytes / bytes);
   for (std::size_t first = 0; first < slots.size(); first += at_once) {
@@ -131,7 +156,7 @@ void measure_bases(Network& network, const Workload& workload, const std::vector
     std::vector<at::Tensor> sums;
     for (std::size_t i = 0; i < part.size(); ++i) sums.push_back(at::zeros({n, n}, at::kFloat));
     observe_items(
-        network, workload, part,
+        pass, part,
         [&](std::size_t i, ConstMatrixView x) {
           const at::Tensor rows =
               at::from_blob(const_cast<float*>(x.row(options.skip)), {n, x.cols}, {x.stride, 1}, at::kFloat);
@@ -142,7 +167,7 @@ void measure_bases(Network& network, const Workload& workload, const std::vector
       const float* s = sums[i].const_data_ptr<float>();
       std::vector<double> mean(static_cast<std::size_t>(n * n));
       for (std::size_t j = 0; j < mean.size(); ++j)
-        mean[j] = static_cast<double>(s[j]) / static_cast<double>(workload.count());
+        mean[j] = static_cast<double>(s[j]) / static_cast<double>(pass.count);
       sums[i].reset();
       keep(first + i, eigenbasis(mean, n));
     }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,17 @@
 
 namespace stamp {
 
+// How calibration items get through what is watched: all blocks of a network, or one block of a network that is walked
+// through from its file.
+struct CalibrationPass {
+  std::int64_t count = 0;   // items
+  std::int64_t tokens = 0;  // of one
+  std::function<void(std::int64_t i)> run;
+};
+CalibrationPass whole_pass(Network& network, const Workload& workload);
+
 // Runs every item once; observers see the slots of `watched` and are removed afterwards, quantizers are not touched.
-void observe_items(Network& network, const Workload& workload, const std::vector<Slot*>& watched,
+void observe_items(const CalibrationPass& pass, const std::vector<Slot*>& watched,
                    const std::function<void(std::size_t slot, ConstMatrixView activation)>& observe, Monitor& monitor);
 
 using ChannelMaxima = std::map<std::string, std::vector<float>>;  // slot -> max |x_j| over all tokens
@@ -30,9 +40,15 @@ class ChannelMaximaObserver {
 };
 ChannelMaxima measure_channel_maxima(Network& network, const Workload& workload, Monitor& monitor);
 
+// As they lie in the cache: energies and spreads of every slot, one after the other.
+std::string bytes_of_energies(const std::vector<RowEnergies>& energies);
+// Nothing when they are not of that many slots and tokens.
+std::optional<std::vector<RowEnergies>> energies_from_bytes(const std::string& bytes, std::size_t slots,
+                                                            std::size_t tokens);
+
 // Mean e_i and spread of every planned slot under its transform.
-std::vector<RowEnergies> measure_row_energies(Network& network, const Workload& workload,
-                                              const std::vector<SlotPlan>& plans, Monitor& monitor);
+std::vector<RowEnergies> measure_row_energies(const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
+                                              Monitor& monitor);
 
 // For every slot S = E[X X^T] over items (X: the tokens behind the first `skip`, n of them) and its eigenvectors as
 // rows, largest eigenvalue first, n x n float32. Slots are handled in as many passes over the items as keep the sums
@@ -42,8 +58,7 @@ struct BasisOptions {
   std::int64_t skip = 0;
   std::uint64_t budget_bytes = std::uint64_t{512} << 20;
 };
-void measure_bases(Network& network, const Workload& workload, const std::vector<Slot*>& slots,
-                   const BasisOptions& options,
+void measure_bases(const CalibrationPass& pass, const std::vector<Slot*>& slots, const BasisOptions& options,
                    const std::function<void(std::size_t slot, std::vector<float> basis)>& keep, Monitor& monitor);
 
 // Eigenvectors of a symmetric n x n matrix (row-major) as rows, largest eigenvalue first; the largest entry of each is

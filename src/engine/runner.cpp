@@ -43,38 +43,110 @@ void add_caveats(const Record& record, const std::vector<SlotPlan>& plans, Monit
         fmt::format("every token is at {} bits: the sequence is not longer than high_tokens", first.bits.high_bits));
 }
 
+// Mean of the passes' averages, 16 where nothing was quantized.
+Json counted_bits(Network& network, const std::vector<PassBits>& passes, const WeightSpec& weights) {
+  const auto mean = [&](std::optional<double> PassBits::*member) {
+    double sum = 0;
+    for (const PassBits& p : passes) sum += (p.*member).value_or(16) / static_cast<double>(passes.size());
+    return sum;
+  };
+  Json j = Json::object();
+  if (!network.linear_sites().empty()) j["activation_bits"] = mean(&PassBits::activations);
+  if (!network.cache_sites().empty()) j["kv_bits"] = mean(&PassBits::caches);
+  j["weight_bits"] = std::min(weights.bits, 16.0);
+  return j;
+}
+
+// A number of high tokens is for long windows; of a short question it is most of the rows. Specification methods 2.5.
+void warn_of_high_averages(const TrialSpec& spec, const PassBits& bits, const Workload& workload, Monitor& monitor) {
+  const Json& options = spec.quantization.allocation.options;
+  const auto k = options.find("high_tokens");
+  if (k == options.end() || is_share(*k) || !bits.activations) return;
+  if (*bits.activations > spec.quantization.activations.bits + 0.5)
+    monitor.warn(
+        fmt::format("high_tokens {} are many of the tokens of {}: its activations have {:.3g} bits on "
+                    "average; a share such as s/32 keeps the average of long windows",
+                    k->dump(), workload.description().value("task", "a question"), *bits.activations));
+}
+
+// What a trial measured before its metrics are finished; the network is the session's or the streamed walk's.
+struct Evaluated {
+  std::vector<Metric> reference;
+  Network* network = nullptr;
+  std::vector<SlotPlan> plans;
+  std::vector<PassOutcome> passes;
+  Json training;
+};
+
+Evaluated evaluate_in_memory(Session& session, const TrialSpec& spec, const std::vector<Pass>& passes,
+                             Monitor& monitor) {
+  Evaluated out;
+  out.reference = session.reference(spec, monitor);
+  out.network = &session.prepared(spec, monitor);
+  out.training = session.training();
+  out.plans = session.slots(spec, monitor);
+  const auto phase = monitor.phase("run");
+  for (const Pass& pass : passes) {
+    const InstalledQuantizers installed(out.plans, pass.statistics);
+    run_pass(*out.network, pass, monitor);
+    out.passes.push_back({installed.average_bits(), installed.statistics()});
+    for (Evaluator* e : pass.evaluators) e->end(out.passes.back().bits);
+  }
+  return out;
+}
+
+Evaluated evaluate_streamed(Session& session, const TrialSpec& spec, const std::vector<RunningMetric>& metrics,
+                            Session::Streamed& streamed, Monitor& monitor) {
+  streamed = session.run_streamed(spec, metrics, monitor);
+  StreamedResult& walk = streamed.walk;
+  return {std::move(streamed.reference), walk.network.get(), std::move(walk.plans), std::move(walk.passes),
+          std::move(walk.training)};
+}
+
 void run_phases(Session& session, const TrialRequest& request, Record& record, Monitor& monitor) {
   const TrialSpec& spec = request.spec;
   const c10::InferenceMode no_gradients;
   session.open(spec, monitor);
   record.model = session.model_description();
   record.model.erase("slots");  // the record's own list says more
-  record.data = content_of(session.data());
-  record.data["protocol"] = session.data().protocol();
+  if (const Workload* data = session.data()) {
+    record.data = content_of(*data);
+    record.data["protocol"] = data->protocol();
+  }
+  for (std::size_t i = 0; i < session.questions().size(); ++i)
+    record.data["zero_shot"][spec.zero_shot.tasks[i]] = content_of(*session.questions()[i]);
   if (session.calibration()) record.data["calibration"] = content_of(*session.calibration());
   record.seeds["method"] = method_seed(spec);
   if (session.calibration()) record.seeds["calibration"] = calibration_of(spec).seed;
 
-  const std::vector<Metric> reference = session.reference(spec, monitor);
-  Network& network = session.prepared(spec, monitor);
-  record.training = session.training();
-  const std::vector<SlotPlan> plans = session.slots(spec, monitor);
-  record.averages = average_bits(network, plans, spec.quantization.weights);
-
-  const auto evaluators = session.evaluators(spec.evaluate);
-  const bool statistics =
-      std::any_of(evaluators.begin(), evaluators.end(), [](const auto& e) { return e->needs_slot_statistics(); });
-  const InstalledQuantizers installed(plans, statistics);
-  {
-    const auto phase = monitor.phase("run");
-    session.run(network, evaluators, monitor);
+  const std::vector<RunningMetric> metrics = session.metrics(spec, spec.evaluate, false);
+  const std::vector<Pass> passes = session.passes(metrics);
+  const bool streams = session.streams(spec);
+  if (streams) record.model["streamed"] = true;
+  Session::Streamed streamed;  // holds the network of a streamed trial
+  const Evaluated done = streams ? evaluate_streamed(session, spec, metrics, streamed, monitor)
+                                 : evaluate_in_memory(session, spec, passes, monitor);
+  const std::vector<Metric>& reference = done.reference;
+  const std::vector<SlotPlan>& plans = done.plans;
+  Network& network = *done.network;
+  record.training = done.training;
+  std::vector<PassBits> counted;
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    counted.push_back(done.passes[i].bits);
+    if (passes[i].workload->tokens_per_item() == 0)
+      warn_of_high_averages(spec, counted.back(), *passes[i].workload, monitor);
+    if (passes[i].statistics)
+      record.slots = slot_results(plans, done.passes[i].statistics,
+                                  high_tokens_of(spec.quantization.allocation, passes[i].workload->tokens_per_item()));
   }
   const auto phase = monitor.phase("evaluate");
-  record.slots = slot_results(plans, installed.statistics(),
-                              high_tokens_of(spec.quantization.allocation, session.data().tokens_per_item()));
-  for (const auto& e : evaluators)
-    for (Metric& m : e->finish(e->needs_slot_statistics() ? record.slots : std::vector<SlotResult>{}))
-      record.metrics.push_back(std::move(m));
+  // Of a whole window where there are some, of what was counted otherwise.
+  record.averages = session.data() ? average_bits(network, plans, spec.quantization.weights)
+                                   : counted_bits(network, counted, spec.quantization.weights);
+  for (const RunningMetric& m : metrics)
+    for (Metric& result :
+         m.evaluator->finish(m.evaluator->needs_slot_statistics() ? record.slots : std::vector<SlotResult>{}))
+      record.metrics.push_back(std::move(result));
   record.metrics.insert(record.metrics.end(), reference.begin(), reference.end());
   record.bound = bound_summary(record.slots);
   add_caveats(record, plans, monitor);

@@ -65,6 +65,10 @@ Json content_of(const Workload& workload) {
   return description;
 }
 
+std::unique_ptr<MethodStore> Session::method_store(const TrialSpec& spec, Monitor& monitor) const {
+  return std::make_unique<CachedMethodStore>(cache_, key_context(), spec, warn_into(monitor));
+}
+
 ResultCache::Warn Session::warn_into(Monitor& monitor) const {
   return [&monitor](const std::string& text) { monitor.warn(text); };
 }
@@ -265,14 +269,14 @@ Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
   };
   made.network = model_->build();
   ++counters_.builds;
-  CachedMethodStore store(cache_, key_context(), spec, warn_into(monitor));
+  const std::unique_ptr<MethodStore> store = method_store(spec, monitor);
   PreparationRequest request;
   request.method = &plugin;
   request.weights = q.weights.bits < 16 ? &weights : nullptr;
   request.spec = &spec;
   request.calibration = calibrated ? calibration_ : nullptr;
   request.maxima = plugin.info.needs_calibration ? &maxima : nullptr;
-  request.store = &store;
+  request.store = store.get();
   request.warn = warn;
   Preparation preparation(*made.network, request, monitor);
   for (std::size_t block = 0; block < made.network->blocks(); ++block) preparation.block(block);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,10 @@
 #include "engine/calibration.h"
 #include "engine/keys.h"
 #include "engine/monitor.h"
+#include "engine/passes.h"
 #include "engine/plugins.h"
 #include "engine/slots.h"
+#include "engine/streamed.h"
 #include "eval/evaluator.h"
 #include "results/record.h"
 
@@ -45,8 +48,9 @@ class Session {
   void open(const TrialSpec& spec, Monitor& monitor);
   const Model& model() const { return *model_; }  // opened
   const Json& model_description() const { return model_description_; }  // without its path
-  const Workload& data() const { return *data_; }
-  const Workload* calibration() const { return calibration_; }  // null when the trial reads none
+  const Workload* data() const { return data_; }                        // null when no metric reads text windows
+  const std::vector<const Workload*>& questions() const { return questions_; }  // of every zero-shot task
+  const Workload* calibration() const { return calibration_; }                  // null when the trial reads none
 
   // Metrics of the full-precision model on the trial's data, for the trial's metrics that need outputs only.
   std::vector<Metric> reference(const TrialSpec& spec, Monitor& monitor);
@@ -55,9 +59,22 @@ class Session {
   // Slots of the prepared network with transform and bits, calibrated as far as the trial asks for it.
   std::vector<SlotPlan> slots(const TrialSpec& spec, Monitor& monitor);
 
-  // Every item through the network, evaluators watching.
-  void run(Network& network, const std::vector<std::unique_ptr<Evaluator>>& evaluators, Monitor& monitor);
-  std::vector<std::unique_ptr<Evaluator>> evaluators(const std::vector<std::string>& names) const;
+  // `spec` must outlive the metrics.
+  std::vector<RunningMetric> metrics(const TrialSpec& spec, const std::vector<std::string>& names,
+                                     bool full_precision) const;
+  std::vector<Pass> passes(const std::vector<RunningMetric>& metrics) const {
+    return passes_of(metrics, data_, questions_);
+  }
+
+  // model.streamed as it is, or: the weights would take more than two thirds of the memory available.
+  bool streams(const TrialSpec& spec) const;
+  // The whole trial in one walk through the model's file, instead of reference(), prepared(), slots() and the passes
+  // over `metrics`. Leaves no network behind.
+  struct Streamed {
+    StreamedResult walk;
+    std::vector<Metric> reference;
+  };
+  Streamed run_streamed(const TrialSpec& spec, const std::vector<RunningMetric>& metrics, Monitor& monitor);
 
   const Json& training() const { return live_.training; }  // of the prepared network
 
@@ -77,12 +94,25 @@ class Session {
   const Workload& workload(const Json& key, const std::function<std::unique_ptr<Workload>()>& make);
   const MethodPlugin& method(const TrialSpec& spec) const;
   bool needs_calibration(const TrialSpec& spec) const;
+  bool reads(const TrialSpec& spec, const std::string& section) const;
+  const Workload& task_questions(const ZeroShotSpec& spec, const std::string& task);
   KeyContext key_context() const;
   Network& full_precision();
   ChannelMaxima channel_maxima(Monitor& monitor);
   CalibratedTransform calibrated_transform(const TrialSpec& spec, Monitor& monitor);
   std::vector<RowEnergies> row_energies(const TrialSpec& spec, const std::vector<SlotPlan>& plans, Monitor& monitor);
   ResultCache::Warn warn_into(Monitor& monitor) const;
+  std::unique_ptr<MethodStore> method_store(const TrialSpec& spec, Monitor& monitor) const;  // `spec` must outlive it
+  // What the full-precision model is asked, and under which key the answer is kept. No names: nothing is.
+  struct ReferenceTask {
+    std::vector<std::string> names;
+    std::vector<const Workload*> questions;
+    Json key;
+  };
+  ReferenceTask reference_task(const TrialSpec& spec);
+  std::optional<std::vector<Metric>> known_reference(const ReferenceTask& task, Monitor& monitor);
+  std::vector<Metric> keep_reference(const ReferenceTask& task, const std::vector<RunningMetric>& list,
+                                     Monitor& monitor);
 
   SessionOptions options_;
   ResultCache cache_;
@@ -93,6 +123,7 @@ class Session {
   std::map<std::string, std::unique_ptr<Workload>> workloads_;
   const Workload* data_ = nullptr;
   const Workload* calibration_ = nullptr;
+  std::vector<const Workload*> questions_;
   std::map<std::string, std::vector<Metric>> references_;
   Live live_;
   Json pool_key_;

@@ -49,6 +49,13 @@ std::int64_t high_tokens_of(const AllocationSpec& allocation, std::int64_t token
   return std::min(count_option(allocation.options, "high_tokens", tokens), tokens);
 }
 
+bool needs_bases(const QuantizationSpec& spec) {
+  const auto& all = sequence_transforms();
+  return std::any_of(all.begin(), all.end(), [&](const SequenceTransformPlugin& p) {
+    return p.info.name == spec.sequence.transform && p.info.needs_calibration;
+  });
+}
+
 bool needs_row_energies(const AllocationSpec& allocation) {
   return allocator(allocation.kind).needs_energies(allocation.options);
 }
@@ -121,9 +128,7 @@ std::shared_ptr<const SequenceTransform> identity_of(std::int64_t tokens) {
 }
 
 bool calibrated_for_one_length(const QuantizationSpec& spec) {
-  for (const SequenceTransformPlugin& p : sequence_transforms())
-    if (p.info.name == spec.sequence.transform && p.info.needs_calibration) return true;
-  return needs_row_energies(spec.allocation);
+  return needs_bases(spec) || needs_row_energies(spec.allocation);
 }
 
 RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens) {
@@ -153,7 +158,8 @@ RowBits low_bits_only(double low_bits, std::int64_t tokens) {
 
 void set_rules(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm) {
   // Slots share what depends on the length alone.
-  auto transforms = std::make_shared<std::map<std::pair<bool, std::int64_t>, std::shared_ptr<const SequenceTransform>>>();
+  auto transforms =
+      std::make_shared<std::map<std::pair<bool, std::int64_t>, std::shared_ptr<const SequenceTransform>>>();
   const auto shared_transform = [=, settings = spec](bool transformed, std::int64_t n) {
     auto& entry = (*transforms)[{transformed, n}];
     if (!entry) entry = transform_of(settings, transformed, n, gemm);
@@ -184,9 +190,17 @@ InstalledQuantizers::InstalledQuantizers(const std::vector<SlotPlan>& plans, boo
     quantizer->grid = plans[i].grid;
     quantizer->statistics = statistics ? &statistics_[i] : nullptr;
     quantizer->workspace = &workspace_;
+    quantizer->quantized = plans[i].slot->info().kind == SlotKind::linear_input ? &activations_ : &caches_;
     plans[i].slot->set_quantizer(std::move(quantizer));
     slots_.push_back(plans[i].slot);
   }
+}
+
+PassBits average_of(const QuantizedBits& activations, const QuantizedBits& caches) {
+  const auto average = [](const QuantizedBits& q) {
+    return q.values > 0 ? std::optional<double>(q.bits / q.values) : std::nullopt;
+  };
+  return {average(activations), average(caches)};
 }
 
 InstalledQuantizers::~InstalledQuantizers() {

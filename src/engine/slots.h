@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/spec.h"
+#include "eval/evaluator.h"
 #include "models/network.h"
 
 namespace stamp {
@@ -17,7 +18,7 @@ struct SlotPlan {
   Slot* slot = nullptr;
   double low_bits = 4;
   ActivationGrid grid;
-  bool transformed = true;  // false: L = I (caches of option B)
+  bool transformed = true;                             // false: L = I (caches of option B)
   std::shared_ptr<const SequenceTransform> transform;  // of a sequence of the trial's length
   RowBits bits;
   std::shared_ptr<RowRules> whole, decode;  // of sequences of any length, and of rows that come one by one
@@ -55,11 +56,19 @@ void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, st
 // bits made for them, TrialError where these are calibrated for one length.
 void set_rules(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm);
 
+PassBits average_of(const QuantizedBits& activations, const QuantizedBits& caches);
+// Has the transform along the sequence a basis for every slot, from calibration?
+bool needs_bases(const QuantizationSpec& spec);
+
 // Quantizers of all planned slots, from construction to destruction.
 class InstalledQuantizers {
  public:
   // With `statistics`, sums are kept for every slot.
   InstalledQuantizers(const std::vector<SlotPlan>& plans, bool statistics);
+  // Bits of what has passed since construction.
+  const QuantizedBits& activations() const { return activations_; }
+  const QuantizedBits& caches() const { return caches_; }
+  PassBits average_bits() const { return average_of(activations_, caches_); }
   ~InstalledQuantizers();
   InstalledQuantizers(const InstalledQuantizers&) = delete;
   InstalledQuantizers& operator=(const InstalledQuantizers&) = delete;
@@ -69,6 +78,7 @@ class InstalledQuantizers {
   std::vector<Slot*> slots_;
   std::vector<SlotStatistics> statistics_;
   QuantizerWorkspace workspace_;
+  QuantizedBits activations_, caches_;
 };
 
 }  // namespace stamp

@@ -10,10 +10,10 @@ namespace stamp {
 namespace {
 
 // Of the code, not of a machine: sizes of the buffers it works with.
-constexpr double head_chunk = 16384;        // rows of the output projection at a time
-constexpr double logit_rows = 256;          // rows of logits at a time
-constexpr double dense_rotation = 8192;     // widths up to which rotations are folded in double
-constexpr double rotated_rows = 2048;       // of a weight in double at a time
+constexpr double head_chunk = 16384;     // rows of the output projection at a time
+constexpr double logit_rows = 256;       // rows of logits at a time
+constexpr double dense_rotation = 8192;  // widths up to which rotations are folded in double
+constexpr double rotated_rows = 2048;    // of a weight in double at a time
 constexpr double basis_budget = 512.0 * (1 << 20);
 constexpr double f32 = 4, f64 = 8;
 
@@ -168,12 +168,12 @@ Parts trial_seconds(const TrialSpec& spec, const Catalog& catalog, const ModelSh
   double calibrate = 0;
   // A pass of the untouched network, whose head runs too; the largest magnitudes cost one look at every value.
   if (work.maxima)
-    calibrate += calibration_pass + samples * head_pass(m, calibration_tokens, speed) +
-                 (work.reference ? 0 : plain_weights);
+    calibrate +=
+        calibration_pass + samples * head_pass(m, calibration_tokens, speed) + (work.reference ? 0 : plain_weights);
   if (work.bases) {
     const double slots = m.layers * quantized_slots(spec);
-    const double values = m.layers * (input_values(m) * (activations_on(spec) ? 1 : 0) +
-                                      2 * m.kv_width() * (cache_on(spec) ? 1 : 0));
+    const double values =
+        m.layers * (input_values(m) * (activations_on(spec) ? 1 : 0) + 2 * m.kv_width() * (cache_on(spec) ? 1 : 0));
     const double at_once = std::max(1.0, std::floor(basis_budget / (f32 * n * n)));
     calibrate += std::ceil(slots / at_once) * (calibration_pass + samples * head_pass(m, calibration_tokens, speed)) +
                  samples * values * 2 * n * n / speed.linear_at(n) + slots * n * n * n * speed.eigen;

@@ -96,8 +96,9 @@ struct Measured {
   std::map<bool, double> bytes;  // largest peak, streamed or not
 };
 
-std::map<std::string, Measured> measured_by_model(const ReadRecords& records, const std::map<std::string, TrialSize>& sizes,
-                                                  const Catalog& catalog, const MachineSpeed& speed, Shared& shared) {
+std::map<std::string, Measured> measured_by_model(const ReadRecords& records,
+                                                  const std::map<std::string, TrialSize>& sizes, const Catalog& catalog,
+                                                  const MachineSpeed& speed, Shared& shared) {
   std::map<std::string, Measured> out;
   if (records.records.empty()) return out;
   const Schema schema(catalog);

@@ -37,9 +37,9 @@ struct Estimate {
   std::size_t unknown = 0;  // trials of models that nothing is known of
   // What time rests on: finished trials of the same model (every predicted phase scaled by how far earlier predictions
   // were off), else the machine's measured speed, else its number of cores.
-  std::size_t scaled = 0;              // trials whose time was scaled by records
-  std::vector<TrialEstimate> trials;   // those still to run, in their order
-  Parts parts() const;                 // seconds by phase over all of them
+  std::size_t scaled = 0;                // trials whose time was scaled by records
+  std::vector<TrialEstimate> trials;     // those still to run, in their order
+  Parts parts() const;                   // seconds by phase over all of them
   const TrialEstimate* largest() const;  // null when there is none
 };
 

@@ -50,7 +50,7 @@ TEST_CASE("row energies are those of the dense transform") {
   const TrialSpec t = test::fake_trial();
   std::vector<SlotPlan> plans = plan_slots(*b.network, t.quantization);
   set_transforms(plans, t.quantization, 64, plain_gemm, {});
-  const auto energies = measure_row_energies(*b.network, *b.items, plans, b.monitor);
+  const auto energies = measure_row_energies(whole_pass(*b.network, *b.items), plans, b.monitor);
   REQUIRE(energies.size() == 3);
   const std::vector<double> l = plans[0].transform->matrix();
   std::vector<double> energy(64, 0.0), spread(64, 0.0);
@@ -79,7 +79,7 @@ TEST_CASE("calibration on items of another length is refused in words") {
   TrialSpec t = test::fake_trial();
   std::vector<SlotPlan> plans = plan_slots(*b.network, t.quantization);
   set_transforms(plans, t.quantization, 32, plain_gemm, {});
-  CHECK_THROWS_AS(measure_row_energies(*b.network, *b.items, plans, b.monitor), TrialError);
+  CHECK_THROWS_AS(measure_row_energies(whole_pass(*b.network, *b.items), plans, b.monitor), TrialError);
 }
 
 TEST_CASE("eigenbasis of a matrix whose eigenvectors are known") {
@@ -102,7 +102,7 @@ TEST_CASE("bases are orthonormal, diagonalise the correlation, and do not depend
     options.budget_bytes = budget;
     std::vector<std::vector<float>> kept(slots.size());
     measure_bases(
-        *b.network, *b.items, slots, options, [&](std::size_t i, std::vector<float> v) { kept[i] = std::move(v); },
+        whole_pass(*b.network, *b.items), slots, options, [&](std::size_t i, std::vector<float> v) { kept[i] = std::move(v); },
         b.monitor);
     return kept;
   };
@@ -145,11 +145,11 @@ TEST_CASE("observers leave after a pass, also after a failure") {
   const auto slots = all_slots(*b.network);
   int seen = 0;
   observe_items(
-      *b.network, *b.items, slots, [&](std::size_t, ConstMatrixView) { ++seen; }, b.monitor);
+      whole_pass(*b.network, *b.items), slots, [&](std::size_t, ConstMatrixView) { ++seen; }, b.monitor);
   CHECK(seen == 9);
   CHECK_THROWS_AS(
       observe_items(
-          *b.network, *b.items, slots, [&](std::size_t, ConstMatrixView) { throw TrialError("x", "y"); }, b.monitor),
+          whole_pass(*b.network, *b.items), slots, [&](std::size_t, ConstMatrixView) { throw TrialError("x", "y"); }, b.monitor),
       TrialError);
   b.network->run(b.items->item(0));
   CHECK(seen == 9);

@@ -17,8 +17,7 @@ namespace {
 void fill(HiddenRows& store, float offset) {
   for (std::int64_t i = 0; i < store.count(); ++i) {
     const MatrixView rows = store.item(i);
-    for (std::int64_t j = 0; j < rows.rows * rows.cols; ++j)
-      rows.data[j] = offset + static_cast<float>(1000 * i + j);
+    for (std::int64_t j = 0; j < rows.rows * rows.cols; ++j) rows.data[j] = offset + static_cast<float>(1000 * i + j);
     store.rest(i);
   }
 }

@@ -1,0 +1,90 @@
+// A streamed trial as a session runs it: what is known already goes into the walk, what the walk measured is kept under
+// the keys that the network in memory uses, since the numbers are the same.
+#include <algorithm>
+
+#include "base/memory.h"
+#include "engine/session.h"
+#include "sweep/cost.h"
+
+namespace stamp {
+
+bool Session::streams(const TrialSpec& spec) const {
+  return runs_streamed(spec.model, shape_of(model_description_), static_cast<double>(available_memory_bytes()));
+}
+
+Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector<RunningMetric>& metrics_of_trial,
+                                        Monitor& monitor) {
+  const QuantizationSpec& q = spec.quantization;
+  live_ = {};
+  pool_.reset();
+  const MethodPlugin& plugin = method(spec);
+  const WeightQuantizerPlugin& weights =
+      find_plugin(options_.plugins.weight_quantizers, q.weights.quantizer, "weight quantizer");
+  const bool calibrated = plugin.info.reads_calibration() || (q.weights.bits < 16 && weights.info.needs_calibration);
+  const KeyContext context = key_context();
+  const Json prepared_as = prepared_key(context, spec, calibrated, plugin.info.trained);
+  const std::int64_t tokens = data_ ? data_->tokens_per_item() : 0;
+  const ResultCache::Warn warn = warn_into(monitor);
+
+  Streamed out;
+  StreamedRequest request;
+  request.model = model_.get();
+  request.spec = &spec;
+  request.passes = passes(metrics_of_trial);
+  request.tokens = tokens;
+  request.calibration = calibration_;
+  request.method = &plugin;
+  request.weights = q.weights.bits < 16 ? &weights : nullptr;
+  const std::unique_ptr<MethodStore> store = method_store(spec, monitor);
+  request.store = store.get();
+  request.gemm = options_.gemm;
+  request.budget = std::make_shared<RowBudget>(static_cast<std::uint64_t>(spec.model.rows_memory_gb * 1e9),
+                                               scratch_folder(options_.cache_folder));
+  request.warn = [&monitor](const std::string& text) { monitor.warn(text); };
+
+  const ReferenceTask task = reference_task(spec);
+  std::vector<RunningMetric> reference_metrics;
+  bool measures_reference = false;
+  if (!task.names.empty()) {
+    if (auto known = known_reference(task, monitor)) {
+      out.reference = std::move(*known);
+    } else {
+      measures_reference = true;
+      reference_metrics = metrics(spec, task.names, true);
+      request.reference = passes_of(reference_metrics, data_, task.questions);
+    }
+  }
+  const Json maxima_key = channel_maxima_key(context);
+  if (plugin.info.needs_calibration)
+    if (const auto cached = cache_.load("channel_maxima", maxima_key, warn)) {
+      request.maxima = Json::parse(*cached).get<ChannelMaxima>();
+      monitor.info("channel maxima: from the cache");
+    }
+  const auto basis_of = [&](const std::string& slot) {
+    return basis_key(context, prepared_as, q.sequence.skip_first, slot);
+  };
+  request.known_basis = [&](const std::string& slot) -> std::optional<std::vector<float>> {
+    const auto cached = cache_.load("basis", basis_of(slot), warn);
+    if (!cached) return std::nullopt;
+    return values_of<float>(*cached);
+  };
+  request.keep_basis = [&](const std::string& slot, const std::vector<float>& basis) {
+    cache_.store("basis", basis_of(slot), bytes_of(std::span<const float>(basis)), warn);
+  };
+  const auto energies_key = [&] { return row_energies_key(context, prepared_as, spec, tokens); };
+  request.known_energies = [&](std::size_t plans) -> std::optional<std::vector<RowEnergies>> {
+    const auto cached = cache_.load("row_energies", energies_key(), warn);
+    if (!cached) return std::nullopt;
+    return energies_from_bytes(*cached, plans, static_cast<std::size_t>(tokens));
+  };
+
+  out.walk = stamp::run_streamed(request, monitor);
+  counters_.builds += 1;
+  counters_.calibrations += out.walk.calibrations;
+  if (measures_reference) out.reference = keep_reference(task, reference_metrics, monitor);
+  if (out.walk.maxima) cache_.store("channel_maxima", maxima_key, Json(*out.walk.maxima).dump(), warn);
+  if (out.walk.energies) cache_.store("row_energies", energies_key(), bytes_of_energies(*out.walk.energies), warn);
+  return out;
+}
+
+}  // namespace stamp
