@@ -56,8 +56,9 @@ def fixture(name):
 def continue_greedily(model, ids, count):
     """`count` new ids with transformers' own generation loop and cache, and the least margin on the way."""
     with torch.inference_mode():
-        out = model.generate(torch.tensor([ids]), max_new_tokens=count, do_sample=False, use_cache=True, eos_token_id=None, pad_token_id=0,
-                             output_logits=True, return_dict_in_generate=True)
+        # The mask is given: generate() would guess it from the padding id, which is a token like any other here.
+        out = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), max_new_tokens=count, do_sample=False,
+                             use_cache=True, eos_token_id=None, pad_token_id=0, output_logits=True, return_dict_in_generate=True)
         best = torch.stack([logits[0] for logits in out.logits]).topk(2).values
     return {"prompt": ids, "ids": out.sequences[0, len(ids):].tolist(), "margin": (best[:, 0] - best[:, 1]).min().item()}
 

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 
 namespace stamp {
@@ -18,6 +19,26 @@ at::Tensor last_row(std::size_t rows) {
   return index;
 }
 
+// Takes the quantizers of the linear inputs away, and puts them back.
+class InFullPrecision {
+ public:
+  explicit InFullPrecision(Network& network) : sites_(network.linear_sites()) {
+    for (LinearSite* site : sites_) {
+      quantizers_.push_back(site->quantizer());
+      site->set_quantizer(nullptr);
+    }
+  }
+  ~InFullPrecision() {
+    for (std::size_t i = 0; i < sites_.size(); ++i) sites_[i]->set_quantizer(std::move(quantizers_[i]));
+  }
+  InFullPrecision(const InFullPrecision&) = delete;
+  InFullPrecision& operator=(const InFullPrecision&) = delete;
+
+ private:
+  std::vector<LinearSite*> sites_;
+  std::vector<std::shared_ptr<const SlotQuantizer>> quantizers_;
+};
+
 }  // namespace
 
 CacheShape cache_shape(Network& network) {
@@ -30,8 +51,10 @@ CacheShape cache_shape(Network& network) {
   return {static_cast<std::int64_t>(sites.size() / 2), first.heads, first.features};
 }
 
-CachedSequence::CachedSequence(Network& network, const CacheRules& rules, CacheView view)
-    : network_(network), cache_(rules, cache_shape(network).layers, cache_shape(network).width, view) {}
+CachedSequence::CachedSequence(Network& network, const CacheRules& rules, CacheView view, bool full_continuation)
+    : network_(network),
+      cache_(rules, cache_shape(network).layers, cache_shape(network).width, view),
+      full_continuation_(full_continuation) {}
 
 Outputs CachedSequence::run(std::span<const std::int64_t> ids, bool prompt, const char* wanted, at::Tensor values) {
   const auto rows = static_cast<std::int64_t>(ids.size());
@@ -47,6 +70,8 @@ Outputs CachedSequence::run(std::span<const std::int64_t> ids, bool prompt, cons
   segment.transformed = prompt;
   item.segments = {segment};
   item.cache = &cache_;
+  std::optional<InFullPrecision> unquantized;
+  if (full_continuation_ && !prompt) unquantized.emplace(network_);
   return network_.run(item);
 }
 

@@ -22,7 +22,8 @@ CacheShape cache_shape(Network& network);
 class CachedSequence {
  public:
   // `network` must outlive this. Its quantizers act on activations; what its cache slots would do, the cache does.
-  CachedSequence(Network& network, const CacheRules& rules, CacheView view);
+  // `full_continuation`: activations behind the prompt are left in full precision.
+  CachedSequence(Network& network, const CacheRules& rules, CacheView view, bool full_continuation = false);
 
   // The prompt: one transformed sequence, the first rows of the cache. Logits behind its last token, V.
   at::Tensor prefill(std::span<const std::int64_t> ids);
@@ -40,6 +41,7 @@ class CachedSequence {
   Outputs run(std::span<const std::int64_t> ids, bool prompt, const char* wanted, at::Tensor values);
   Network& network_;
   SequenceCache cache_;
+  bool full_continuation_;
 };
 
 }  // namespace stamp

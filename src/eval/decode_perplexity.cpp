@@ -43,7 +43,7 @@ class DecodePerplexityEvaluator : public Evaluator {
                    ? CacheRules()
                    : cache_rules(context_.spec->quantization, decode, shape_.head_dim(), context_.gemm);
     }
-    CachedSequence sequence(network, *rules_, CacheView::keep);
+    CachedSequence sequence(network, *rules_, CacheView::keep, decode.continuation == "full");
     const std::vector<float> losses = sequence.losses(tokens, decode.prefill, most_rows);
     double sum = 0;
     for (const float loss : losses) sum += static_cast<double>(loss);

@@ -109,8 +109,8 @@ PackedRows::PackedRows(ConstMatrixView x, std::span<const float> bits, const Act
     }
     for (std::int64_t c = 0; c < cols_; c += group_, ++scale) {
       const std::int64_t n = std::min(group_, cols_ - c);
-      const kernels::Scale s =
-          kernels::make_scale(kernels::measure(from + c, n), steps_of(row_bits), grid.symmetric, grid.clip);
+      const kernels::Scale s = kernels::make_scale(kernels::measure(from + c, n), steps_of(row_bits), grid.symmetric,
+                                                   grid.clip_low(row_bits), grid.clip_high(row_bits));
       if (s.kind == kernels::Scale::Kind::not_a_number) scales_[scale] = std::numeric_limits<float>::quiet_NaN();
       if (s.kind == kernels::Scale::Kind::uniform) {
         scales_[scale] = s.delta;

@@ -21,6 +21,10 @@ Matrix fake_quantized(const Matrix& x, const std::vector<float>& bits, const Act
     g.bits = static_cast<double>(bits[static_cast<std::size_t>(i)]);
     g.symmetric = grid.symmetric;
     g.clip = grid.clip;
+    if (g.bits <= grid.learned_bits) {
+      g.clip_low = grid.learned_low;
+      g.clip_high = grid.learned_high;
+    }
     for (std::int64_t c = 0; c < x.cols; c += width) {
       const auto n = static_cast<std::size_t>(std::min(width, x.cols - c));
       fake_quantize_group({x.view().row(i) + c, n}, g, {out.view().row(i) + c, n});
@@ -68,6 +72,9 @@ TEST_CASE("rows of one chunk have their own bits, and 16 keeps them as they are"
   const std::vector<float> bits = {8, 8, 4, 4, 4, 16, 3, 8, 2};
   ActivationGrid grid;
   grid.group = 20;
+  grid.learned_low = 0.8;
+  grid.learned_high = 0.7;
+  grid.learned_bits = 4;  // not of the rows at 8
   const PackedRows packed(x.view(), bits, grid);
   const Matrix back = unpacked(packed);
   CHECK(equal(back, fake_quantized(x, bits, grid)));
