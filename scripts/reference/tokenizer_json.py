@@ -120,7 +120,7 @@ def character_pipelines(strings):
         "llama 2, normalized marks": over_characters(found, prefixed, decoder=stripped, special=("<unk>", "<s>", "</s>"), added=flags),
         "llama 2, marks as in its first files": marked(over_characters(found, prefixed, decoder=stripped), normalized),
         "mistral, metaspace": over_characters(found, pre=first, decoder=decoders.Sequence([*back, decoders.Strip(" ", 1, 0)]), added=flags[:3]),
-        "metaspace, decoded as such": over_characters(found, pre=first, decoder=first_back),
+        "metaspace, decoded as such": over_characters(found, pre=first, decoder=first_back, added=flags),
         "metaspace, split": over_characters(found, pre=cut, decoder=cut_back),
         "metaspace, no prefix": over_characters(found, pre=never, decoder=never_back),
         "gemma": over_characters(found, replace, pre_tokenizers.Split(" ", "merged_with_previous"), decoders.Sequence(back), runs,
@@ -148,7 +148,7 @@ def marked(tokenizer, tokens):
 
 EXTRA = ["mask", "a mask b", "unmask", "mask1", "(mask)", "é mask é", "a  [L] b", "  [L]", "[R]  b", "[R]\n\nb", "a [LR] b", "x [L] [R] y",
          "e\u0301! é!", "caf\u0065\u0301!", "<s>", "</s>", "a<s>b</s>", "<s> <s>", "<s", "a    b", "mask_", "IT'\u017f", "it'\u017f x",
-         "eee", "ee e", "a \u2581b", "\u2581\u2581", "\u2581a", " \u2581 ", "x y", "ax y b", "<s>x y", "a <s> b", "<s>a", "a</s> b</s>", "  a", "\n\n\na",
+         "eee", "ee e", "a \u2581b", "\u2581\u2581", "\u2581a", " \u2581 ", "x y", "ax y b", "x yab", "x y ab", "<s>x y", "a <s> b", "<s>a", "a</s> b</s>", "  a", "\n\n\na",
          "a\t\tb", "\t", "<0x41>", "<unk>", "漢<unk>字", "漢字漢字", "a漢b字", "état!", " the", "<think>\nso</think>\n\n", "<|im_start|>user\nhi<|im_end|>\n",
          "<tool_call>", "<bos>a <bos> b"]
 

@@ -229,8 +229,9 @@ TEST_CASE("a vocabulary has every byte that text can need, or none and an unknow
   };
   CHECK(lacks(refusal([&](auto& s) { lose(s, 0x0A); }), "no token for the byte <0x0A>; a vocabulary has") == "");
   CHECK(lacks(refusal([&](auto& s) { lose(s, 0xE2), lose(s, 0x80); }), "byte <0x80> and 1 others") == "");
-  CHECK(refusal([&](auto& s) { lose(s, 0xFF); }) == "(no DataError)");  // never in UTF-8
-  CHECK(refusal([&](auto& s) { lose(s, 'a'); }) == "(no DataError)");   // "a" is a token
+  for (const int never : {0xC0, 0xC1, 0xF5, 0xFF})  // in UTF-8
+    CHECK(refusal([&](auto& s) { lose(s, never); }) == "(no DataError)");
+  CHECK(refusal([&](auto& s) { lose(s, 'a'); }) == "(no DataError)");  // "a" is a token
 
   const auto without_bytes = [&](TokenizerSource& s) {
     for (int b = 0; b < 256; ++b) lose(s, b);

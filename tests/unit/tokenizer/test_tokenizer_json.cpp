@@ -135,6 +135,34 @@ TEST_CASE("characters without an entry: bytes, the unknown token, or an error th
   CHECK(tokenizer_from(json)->digest() != tokenizer->digest());
 }
 
+TEST_CASE("an added token that is not in the vocabulary never comes out of merging", "[tokenizer]") {
+  using Ids = std::vector<std::int32_t>;
+  for (Json json : {smallest(), smallest_of_characters()}) {
+    json["model"]["ignore_merges"] = true;
+    json["added_tokens"] = {{{"id", 9}, {"content", "aa"}, {"special", true}, {"normalized", false}}};
+    const auto tokenizer = tokenizer_from(json);
+    CHECK(tokenizer->encode("aa", true) == Ids{9});
+    CHECK(tokenizer->encode("aa", false) == Ids{0, 0});
+    CHECK(tokenizer->encode("ab", false) == Ids{2});
+  }
+}
+
+TEST_CASE("of equal merges the last counts, as in the library", "[tokenizer]") {
+  Json json = smallest_of_characters();
+  json["model"]["vocab"] = {{"a", 0}, {"b", 1}, {"c", 2}, {"ab", 3}, {"bc", 4}};
+  json["model"]["merges"] = {"a b", "b c", "a b"};
+  CHECK(tokenizer_from(json)->encode("abc", false) == std::vector<std::int32_t>{0, 4});
+}
+
+TEST_CASE("files from before prepend_scheme", "[tokenizer]") {
+  Json json = smallest_of_characters();
+  json["model"]["vocab"]["\u2581"] = 5;
+  json["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "\u2581"}, {"add_prefix_space", true}};
+  CHECK(tokenizer_from(json)->encode("a b", false) == std::vector<std::int32_t>{5, 0, 5, 1});
+  json["pre_tokenizer"]["add_prefix_space"] = false;
+  CHECK(tokenizer_from(json)->encode("a b", false) == std::vector<std::int32_t>{0, 5, 1});
+}
+
 TEST_CASE("steps of character pipelines that are damaged or not supported are refused", "[tokenizer]") {
   const auto refused = [](const char* part, const char* with) {
     Json json = smallest_of_characters();
