@@ -37,18 +37,22 @@ void Slot::pass(MatrixView x, const Segments& segments) {
   if (!quantizer_) return;
   const SlotQuantizer& q = *quantizer_;
   std::int64_t first = 0;
-  for (const Segment& segment : segments) {
-    RowRules* rules = segment.transformed ? q.whole.get() : q.decode.get();
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const bool transformed = segments[i].transformed;
+    std::int64_t count = segments[i].rows;
+    // Rows that come one by one are independent: neighbours take one call instead of one for every few rows.
+    while (!transformed && i + 1 < segments.size() && !segments[i + 1].transformed) count += segments[++i].rows;
+    RowRules* rules = transformed ? q.whole.get() : q.decode.get();
     if (!rules) throw std::logic_error(info_.name + ": no rule for rows that come one by one was installed");
-    const RowRule& rule = rules->of(segment.rows);
-    if (rule.transform->tokens() != segment.rows)
+    const RowRule& rule = rules->of(count);
+    if (rule.transform->tokens() != count)
       throw TrialError("tokens", info_.name + ": the sequence transform covers " +
                                      std::to_string(rule.transform->tokens()) + " tokens, the sample has " +
-                                     std::to_string(segment.rows));
-    const MatrixView rows{x.row(first), segment.rows, x.cols, x.stride};
+                                     std::to_string(count));
+    const MatrixView rows{x.row(first), count, x.cols, x.stride};
     quantize_sequence(rows, *rule.transform, rule.bits, q.grid, rows, q.statistics, *q.workspace);
-    if (q.quantized) q.quantized->add(rule, segment.rows, x.cols);
-    first += segment.rows;
+    if (q.quantized) q.quantized->add(rule, count, x.cols);
+    first += count;
   }
 }
 

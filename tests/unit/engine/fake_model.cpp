@@ -149,6 +149,10 @@ class FakeModel : public Model {
   std::unique_ptr<Workload> workload(const CalibrationSpec& c) const override {
     return std::make_unique<FakeWorkload>(c.text, c.samples, c.context, c.seed);
   }
+  // Sequences as long as the task's name.
+  std::unique_ptr<Workload> questions(const ZeroShotSpec& z, const std::string& task) const override {
+    return std::make_unique<FakeWorkload>(task, z.items, static_cast<std::int64_t>(task.size()), 3);
+  }
 
  private:
   std::shared_ptr<FakeCounters> counters_;
