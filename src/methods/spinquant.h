@@ -26,7 +26,7 @@ struct SpinQuant {
     rotation.help = "what R1 and R2 begin as: randomized Hadamard, or random orthogonal matrices (then R3 and R4 too)";
     OptionInfo steps = integer("steps", 100, 1, 100000, "training steps");
     OptionInfo tokens =
-        integer("tokens", 1024, 2, 1 << 20, "tokens of one training sequence, cut from calibration items");
+        integer("tokens", 512, 2, 1 << 20, "tokens of one training sequence, cut from calibration items");
     OptionInfo batch = integer("batch", 1, 1, 1024, "sequences of one step");
     OptionInfo rate;
     rate.name = "learning_rate";

@@ -5,24 +5,11 @@
 #include "training/decoder_block.h"
 
 namespace stamp {
-namespace {
-
-// What the rotations of SpinQuant and its loss do not cover.
-void require_known(const DecoderConfig& c) {
-  if (c.post_norms || c.sliding_rope || c.final_softcap > 0)
-    throw TrialError("method",
-                     "spinquant trains decoders without post norms, soft-capped logits and a RoPE of their own in "
-                     "sliding layers; this one is " +
-                         c.architecture + " (learn: false does not train)");
-}
-
-}  // namespace
 
 training::FrozenDecoder frozen_decoder(Network& network) {
   auto* decoder = dynamic_cast<DecoderNetwork*>(&network);
   if (!decoder) throw TrialError("method", "spinquant trains decoder language models; this model is none");
   const DecoderConfig& c = decoder->config();
-  require_known(c);
   const bool resident = decoder->layer(0).loaded();
   decoder->load(0);
   const training::DecoderBlock first = training::read_block(network, 0, "spinquant");
@@ -30,11 +17,12 @@ training::FrozenDecoder frozen_decoder(Network& network) {
 
   training::FrozenDecoder out;
   out.hidden = c.hidden;
-  for (const std::int64_t window : c.windows) {
+  for (std::size_t block = 0; block < c.windows.size(); ++block) {
     out.shapes.push_back(first.shape);
-    out.shapes.back().window = window;
+    out.shapes.back().window = c.windows[block];
+    out.frequencies.push_back(decoder->rope_frequencies(block));
   }
-  out.frequencies = first.frequencies;
+  out.final_softcap = c.final_softcap;
   out.norm_eps = c.norm_eps;
   out.head = decoder->head_weight();
   out.embed = [decoder](const at::Tensor& ids) {

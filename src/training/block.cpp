@@ -78,6 +78,7 @@ at::Tensor block_forward(const at::Tensor& x, const BlockWeights& w, const Block
   const at::Tensor attended = join_heads(attention(q, k, split_heads(v, hd), shape));
   at::Tensor out = product(through(hooks.output_input, attended), w.o, w.o_bias, shape.product);
   if (w.attention_post_norm.defined()) out = rms_norm(out, w.attention_post_norm, shape.norm_eps);
+  if (w.branch_rotation.defined()) out = at::matmul(out, w.branch_rotation);
   const at::Tensor middle = x + out;
 
   const at::Tensor m = through(hooks.gate_up_input, rms_norm(middle, w.feed_forward_norm, shape.norm_eps));
@@ -85,6 +86,7 @@ at::Tensor block_forward(const at::Tensor& x, const BlockWeights& w, const Block
   const at::Tensor up = product(m, w.up, w.up_bias, shape.product);
   out = product(through(hooks.down_input, activate(gate, shape.gate) * up), w.down, w.down_bias, shape.product);
   if (w.feed_forward_post_norm.defined()) out = rms_norm(out, w.feed_forward_post_norm, shape.norm_eps);
+  if (w.branch_rotation.defined()) out = at::matmul(out, w.branch_rotation);
   return middle + out;
 }
 

@@ -37,6 +37,7 @@ struct BlockWeights {
   at::Tensor gate, up, down;                  // f x h twice, h x f
   at::Tensor gate_bias, up_bias, down_bias;   // optional
   at::Tensor feed_forward_post_norm;          // optional, h
+  at::Tensor branch_rotation;                 // optional, h x h: what the post norms give times it is added
 };
 
 // Where transforms and quantizers enter: each takes a tensor and gives one of the same shape. Empty = nothing happens.

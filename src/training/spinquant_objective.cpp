@@ -8,6 +8,7 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -25,8 +26,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rows of logits at a time: with 49152 columns their gradients take some 200 MB.
-constexpr std::int64_t logit_rows = 512;
+// Logits at a time: their tensors, a handful while gradients are taken, have 128 MB each.
+constexpr std::int64_t logits_at_once = std::int64_t{1} << 25;
 
 class RotatedRows : public torch::autograd::Function<RotatedRows> {
  public:
@@ -129,8 +130,9 @@ at::Tensor rotate_rows(const at::Tensor& x, const std::shared_ptr<const FeatureT
 
 BlockWeights fold_rotations(const BlockWeights& w, const at::Tensor& r1, const at::Tensor& r2,
                             const FeatureTransform* down_rotation) {
-  if (w.attention_post_norm.defined() || w.feed_forward_post_norm.defined())
-    throw std::logic_error("a norm behind o_proj or down_proj stands between R1 and the residual stream");
+  const bool behind_norms = w.attention_post_norm.defined();
+  if (behind_norms != w.feed_forward_post_norm.defined())
+    throw std::logic_error("norms stand behind both o_proj and down_proj, or behind neither");
   const at::Tensor attention = w.attention_norm.unsqueeze(1) * r1, feed_forward = w.feed_forward_norm.unsqueeze(1) * r1;
   const at::Tensor back = r1.t();
   BlockWeights out = w;
@@ -140,8 +142,7 @@ BlockWeights fold_rotations(const BlockWeights& w, const at::Tensor& r1, const a
   out.k = at::matmul(w.k, attention);
   out.v = rotate_outputs(at::matmul(w.v, attention), r2);
   out.v_bias = rotate_bias(w.v_bias, r2);
-  out.o = at::matmul(back, rotate_inputs(w.o, r2));
-  out.o_bias = rotate_bias(w.o_bias, r1);
+  out.o = rotate_inputs(w.o, r2);
   out.gate = at::matmul(w.gate, feed_forward);
   out.up = at::matmul(w.up, feed_forward);
   at::Tensor down = w.down;
@@ -149,13 +150,23 @@ BlockWeights fold_rotations(const BlockWeights& w, const at::Tensor& r1, const a
     down = w.down.clone(at::MemoryFormat::Contiguous);
     down_rotation->apply(view(down));
   }
-  out.down = at::matmul(back, down);
+  out.down = down;
+  if (behind_norms) {
+    out.branch_rotation = r1;
+    return out;
+  }
+  out.o = at::matmul(back, out.o);
+  out.o_bias = rotate_bias(w.o_bias, r1);
+  out.down = at::matmul(back, out.down);
   out.down_bias = rotate_bias(w.down_bias, r1);
   return out;
 }
 
 SpinQuantObjective::SpinQuantObjective(FrozenDecoder model, SpinQuantOptions options)
     : model_(std::move(model)), options_(std::move(options)) {
+  const c10::InferenceMode off(false);
+  // Once for all: rounding it again for every piece of logits would take as long as the products.
+  model_.head = usable(options_.product == Product::bfloat16 ? model_.head.to(at::kBFloat16) : model_.head);
   for (FakeQuantize* how : {&options_.activations, &options_.keys, &options_.values, &options_.weights})
     *how = straight_through(*how);
   const auto head_rotation = [&](std::int64_t head_dim) -> BlockHooks::Hook {
@@ -200,15 +211,16 @@ double SpinQuantObjective::head_loss(const at::Tensor& rows, const at::Tensor& i
   const at::Tensor turned = at::matmul(rms_norm(end, ones, model_.norm_eps), r1.t());
   const at::Tensor predicting = turned.detach().narrow(1, 0, ids.size(1) - 1).reshape({predictions, h});
   const at::Tensor targets = ids.narrow(1, 1, ids.size(1) - 1).reshape({predictions});
-  const at::Tensor head =
-      options_.product == Product::bfloat16 ? usable(model_.head).to(at::kBFloat16) : usable(model_.head);
+  const at::Tensor& head = model_.head;
   at::Tensor down = gradient ? at::empty_like(predicting) : at::Tensor();
+  const std::int64_t rows_at_once = std::clamp<std::int64_t>(logits_at_once / head.size(0), 1, 512);
   double sum = 0;
-  for (std::int64_t first = 0; first < predictions; first += logit_rows) {
-    const std::int64_t count = std::min(logit_rows, predictions - first);
+  for (std::int64_t first = 0; first < predictions; first += rows_at_once) {
+    const std::int64_t count = std::min(rows_at_once, predictions - first);
     const at::Tensor piece = predicting.narrow(0, first, count).detach().requires_grad_(gradient != nullptr);
-    const at::Tensor loss = at::cross_entropy_loss(product(piece, head, {}, options_.product),
-                                                   targets.narrow(0, first, count), {}, at::Reduction::Sum);
+    at::Tensor logits = product(piece, head, {}, options_.product);
+    if (const double cap = model_.final_softcap; cap > 0) logits = at::tanh(logits / cap) * cap;
+    const at::Tensor loss = at::cross_entropy_loss(logits, targets.narrow(0, first, count), {}, at::Reduction::Sum);
     sum += loss.item<double>();
     if (!gradient) continue;
     torch::autograd::backward({loss}, {});
@@ -226,13 +238,16 @@ double SpinQuantObjective::head_loss(const at::Tensor& rows, const at::Tensor& i
 SpinQuantObjective::Value SpinQuantObjective::run(const Rotations& rotations, const at::Tensor& ids,
                                                   bool with_gradient) const {
   if (ids.dim() != 2 || ids.size(1) < 2) throw std::logic_error("training sequences need two tokens or more");
-  if (rotations.heads.size() != blocks()) throw std::logic_error("one R2 a block is needed");
+  if (rotations.heads.size() != blocks() || model_.frequencies.size() != blocks())
+    throw std::logic_error("one R2 and one RoPE a block are needed");
   const c10::InferenceMode off(false);
   const at::AutoGradMode recording(with_gradient);
   const at::Tensor r1 = leaf(rotations.residual);
   std::vector<at::Tensor> r2;
   for (const at::Tensor& head : rotations.heads) r2.push_back(leaf(head));
-  const RopeAngles rope = rope_angles(0, ids.size(1), model_.frequencies);
+  std::vector<RopeAngles> rope;
+  for (const std::vector<float>& frequencies : model_.frequencies)
+    rope.push_back(rope_angles(0, ids.size(1), frequencies));
 
   std::vector<at::Tensor> embedded;
   for (std::int64_t i = 0; i < ids.size(0); ++i) embedded.push_back(usable(model_.embed(ids[i].contiguous())));
@@ -250,7 +265,7 @@ SpinQuantObjective::Value SpinQuantObjective::run(const Rotations& rotations, co
     }
     const at::NoGradGuard silent;
     if (with_gradient) inputs.push_back(x);
-    x = forward(b, x, w, rope);
+    x = forward(b, x, w, rope[b]);
     if (keep) weights.push_back(std::move(w));
     if (model_.release) model_.release(b);
   }
@@ -265,7 +280,7 @@ SpinQuantObjective::Value SpinQuantObjective::run(const Rotations& rotations, co
     inputs[b].reset();
     {
       const BlockWeights w = keep ? std::move(weights[b]) : folded(b, r1, r2[b]);
-      const at::Tensor output = forward(b, input, w, rope);
+      const at::Tensor output = forward(b, input, w, rope[b]);
       torch::autograd::backward({output}, {above});
     }
     if (keep) weights[b] = {};

@@ -18,11 +18,12 @@ namespace stamp::training {
 struct FrozenDecoder {
   std::int64_t hidden = 0;                                 // h
   std::vector<BlockShape> shapes;                          // one a block; `product` is set by the objective's options
-  std::vector<float> frequencies;                          // of RoPE, hd / 2
+  std::vector<std::vector<float>> frequencies;             // of RoPE, one a block, hd / 2 each
   double norm_eps = 1e-6;                                  // of the final norm
+  double final_softcap = 0;                                // logits become cap * tanh(logit / cap); 0 = as they are
   at::Tensor head;                                         // V x h, the final norm's weight folded in
   std::function<at::Tensor(const at::Tensor& ids)> embed;  // s int64 -> s x h, rows before block 0
-  // As the checkpoint has them; without post-norms. Called once an evaluation or twice, see `resident`.
+  // As the checkpoint has them. Called once an evaluation or twice, see `resident`.
   std::function<BlockWeights(std::size_t)> block;
   std::function<void(std::size_t)> release = {};  // the weights of block() may go; may be empty
   bool resident = true;  // all blocks are in memory: rotated weights are kept from the forward to the backward pass
@@ -42,7 +43,8 @@ struct SpinQuantOptions {
 };
 
 // The weights of a block with R1, R2 and R4 folded in, differentiable in r1 and r2 (float32): q, k, v, gate, up read
-// x R1 and a norm without weight, o and down write rows times R1, v and o carry R2 between them.
+// x R1 and a norm without weight, o and down write rows times R1, v and o carry R2 between them. Where a norm stands
+// behind o and down, they stay as they are and R1 is applied behind it.
 BlockWeights fold_rotations(const BlockWeights& weights, const at::Tensor& r1, const at::Tensor& r2,
                             const FeatureTransform* down_rotation);
 // x -> x R on the last dimension, differentiable in x; R orthonormal.

@@ -8,6 +8,7 @@
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 
@@ -52,6 +53,18 @@ BlockWeights block_weights(std::uint64_t seed) {
 
 // Two blocks with biases everywhere, grouped queries, one with a window.
 struct Tiny {
+  explicit Tiny(bool gemma = false) : capped(gemma) {
+    if (gemma)
+      for (std::size_t i = 0; i < 2; ++i) {
+        blocks[i].q_norm = 1 + test::gaussian({hd}, 102 + i, 0.3);
+        blocks[i].k_norm = 1 + test::gaussian({hd}, 104 + i, 0.3);
+        blocks[i].attention_post_norm = 1 + test::gaussian({h}, 106 + i, 0.3);
+        blocks[i].feed_forward_post_norm = 1 + test::gaussian({h}, 108 + i, 0.3);
+      }
+  }
+  // As Gemma has them: norms of heads, norms behind attention and feed-forward, a RoPE of their own in windowed layers,
+  // capped logits.
+  bool capped;
   at::Tensor embedding = test::gaussian({vocabulary, h}, 100);
   std::vector<BlockWeights> blocks = {block_weights(1), block_weights(50)};
   at::Tensor head = test::gaussian({vocabulary, h}, 101, 0.5);
@@ -69,7 +82,8 @@ struct Tiny {
       shape.window = i == 0 ? 0 : 4;
       d.shapes.push_back(shape);
     }
-    d.frequencies = {1.0F, 0.1F};
+    d.frequencies = {{1.0F, 0.1F}, capped ? std::vector<float>{0.5F, 0.02F} : std::vector<float>{1.0F, 0.1F}};
+    d.final_softcap = capped ? 3.0 : 0.0;
     d.norm_eps = 1e-5;
     d.head = head;
     d.embed = [e = embedding](const at::Tensor& ids) { return at::index_select(e, 0, ids); };
@@ -141,7 +155,6 @@ SpinQuantObjective::Value plain_gradient(const Tiny& tiny, const SpinQuantOption
   };
   at::Tensor x =
       at::matmul(at::index_select(tiny.embedding, 0, ids.flatten()).reshape({ids.size(0), ids.size(1), h}), r1);
-  const RopeAngles rope = rope_angles(0, ids.size(1), d.frequencies);
   for (std::size_t b = 0; b < 2; ++b) {
     const BlockWeights& w = tiny.blocks[b];
     // I (x) R2 as one matrix.
@@ -156,12 +169,20 @@ SpinQuantObjective::Value plain_gradient(const Tiny& tiny, const SpinQuantOption
     t.k = at::matmul(w.k * w.attention_norm, r1);
     t.v = at::matmul(values.t(), at::matmul(w.v * w.attention_norm, r1));
     t.v_bias = at::matmul(w.v_bias, values);
-    t.o = at::matmul(r1.t(), at::matmul(w.o, outputs));
-    t.o_bias = at::matmul(w.o_bias, r1);
+    const bool behind_norms = w.attention_post_norm.defined();
+    if (behind_norms) t.branch_rotation = r1;
+    t.o = at::matmul(w.o, outputs);
+    if (!behind_norms) {
+      t.o = at::matmul(r1.t(), t.o);
+      t.o_bias = at::matmul(w.o_bias, r1);
+    }
     t.gate = at::matmul(w.gate * w.feed_forward_norm, r1);
     t.up = at::matmul(w.up * w.feed_forward_norm, r1);
-    t.down = at::matmul(r1.t(), at::matmul(w.down, r4));
-    t.down_bias = at::matmul(w.down_bias, r1);
+    t.down = at::matmul(w.down, r4);
+    if (!behind_norms) {
+      t.down = at::matmul(r1.t(), t.down);
+      t.down_bias = at::matmul(w.down_bias, r1);
+    }
     if (o.weights.bits < 16)
       for (at::Tensor* weight : {&t.q, &t.k, &t.v, &t.o, &t.gate, &t.up, &t.down})
         *weight = fake_quantize(*weight, o.weights);
@@ -172,9 +193,10 @@ SpinQuantObjective::Value plain_gradient(const Tiny& tiny, const SpinQuantOption
     hooks.key = [&](const at::Tensor& v) { return fake_quantize(per_head(v, r3), o.keys); };
     hooks.value = [&](const at::Tensor& v) { return fake_quantize(v, o.values); };
     hooks.down_input = [&](const at::Tensor& v) { return fake_quantize(at::matmul(v, r4), o.activations); };
-    x = block_forward(x, t, d.shapes[b], rope, hooks);
+    x = block_forward(x, t, d.shapes[b], rope_angles(0, ids.size(1), d.frequencies[b]), hooks);
   }
-  const at::Tensor logits = at::matmul(at::matmul(rms_norm(x, at::ones({h}), d.norm_eps), r1.t()), tiny.head.t());
+  at::Tensor logits = at::matmul(at::matmul(rms_norm(x, at::ones({h}), d.norm_eps), r1.t()), tiny.head.t());
+  if (d.final_softcap > 0) logits = at::tanh(logits / d.final_softcap) * d.final_softcap;
   const std::int64_t s = ids.size(1);
   const at::Tensor loss = at::cross_entropy_loss(logits.narrow(1, 0, s - 1).reshape({-1, vocabulary}),
                                                  ids.narrow(1, 1, s - 1).reshape({-1}));
@@ -294,10 +316,22 @@ TEST_CASE("streamed blocks are asked for twice and released as often; resident o
   CHECK(asked == 2);
 }
 
-TEST_CASE("post-norms are refused") {
+TEST_CASE("norms behind both branches or behind neither") {
   BlockWeights w = block_weights(1);
   w.attention_post_norm = at::ones({h});
   CHECK_THROWS_AS(fold_rotations(w, at::eye(h), at::eye(hd), nullptr), std::logic_error);
+}
+
+TEST_CASE("with norms behind the branches the rotations still leave the full-precision loss alone") {
+  const Tiny gemma(true);
+  const at::Tensor ids = sequences(2, tokens, 9);
+  const SpinQuantObjective exact(gemma.decoder(), options(16));
+  const double loss = exact.loss(identities(), ids).loss;
+  CHECK(exact.loss(rotations(80), ids).loss == Approx(loss).epsilon(1e-5));
+  CHECK(SpinQuantObjective(Tiny().decoder(), options(16)).loss(identities(), ids).loss != Approx(loss).epsilon(1e-2));
+  for (const double bits : {4.0, 16.0})
+    check_close(SpinQuantObjective(gemma.decoder(), options(bits)).gradient(rotations(81), ids),
+                plain_gradient(gemma, options(bits), rotations(81), ids), 2e-5);
 }
 
 namespace {
