@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cli/catalog.h"
+#include "cli/worker_generate.h"
 #include "config/schema.h"
 #include "engine/runtime.h"
 #include "engine/self_test.h"
@@ -20,6 +21,17 @@ namespace stamp {
 
 namespace {
 
+Session make_session(int threads) {
+  configure_runtime(threads);
+  SessionOptions shared;
+  shared.plugins = standard_plugins();
+  shared.cache_folder = cache_folder();
+  shared.gemm = torch_gemm;
+  shared.threads = threads;
+  shared.arithmetic = arithmetic_name();
+  return Session(std::move(shared));
+}
+
 int run(const std::string& folder, const std::string& ids_file, bool fail_fast, int threads) {
   WorkerOptions options;
   options.folder = folder;
@@ -30,15 +42,15 @@ int run(const std::string& folder, const std::string& ids_file, bool fail_fast, 
   const Catalog catalog = make_catalog();
   const Schema schema(catalog);
 
-  configure_runtime(threads);
-  SessionOptions shared;
-  shared.plugins = standard_plugins();
-  shared.cache_folder = cache_folder();
-  shared.gemm = torch_gemm;
-  shared.threads = threads;
-  shared.arithmetic = arithmetic_name();
-  Session session(std::move(shared));
+  Session session = make_session(threads);
   return static_cast<int>(run_trials(options, plan, schema, session));
+}
+
+int generate_text(const std::string& request, int threads) {
+  const Catalog catalog = make_catalog();
+  const Schema schema(catalog);
+  Session session = make_session(threads);
+  return static_cast<int>(run_generate(request, schema, session));
 }
 
 int doctor(int threads) {
@@ -82,6 +94,10 @@ int main_checked(int argc, char** argv) {
   CLI::App* speed_verb = app.add_subcommand("speed", "measure what the planner's estimates rest on");
   speed_verb->add_option("FILE", speed_file, "JSON file to write")->required();
   add_threads(speed_verb);
+  std::string request;
+  CLI::App* generate_verb = app.add_subcommand("generate", "continue a prompt; `stamp generate` writes the request");
+  generate_verb->add_option("FILE", request, "request as JSON")->required();
+  add_threads(generate_verb);
   CLI::App* doctor_verb = app.add_subcommand("doctor", "versions, threads and a numeric self-test");
   add_threads(doctor_verb);
   try {
@@ -91,6 +107,7 @@ int main_checked(int argc, char** argv) {
   }
   if (threads == 0) threads = default_threads();
   if (speed_verb->parsed()) return speed(speed_file, threads);
+  if (generate_verb->parsed()) return generate_text(request, threads);
   return run_verb->parsed() ? run(folder, ids, fail_fast, threads) : doctor(threads);
 }
 

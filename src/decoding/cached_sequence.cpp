@@ -51,9 +51,26 @@ CacheShape cache_shape(Network& network) {
   return {static_cast<std::int64_t>(sites.size() / 2), first.heads, first.features};
 }
 
+namespace {
+
+// The rules' grid with what the method has learned about each cache's ranges.
+std::vector<ActivationGrid> grids_of(Network& network, const ActivationGrid& common) {
+  std::vector<ActivationGrid> grids;
+  for (const CacheSite* site : network.cache_sites()) {  // key, value, layer by layer
+    ActivationGrid grid = common;
+    grid.learned_low = site->learned_range().low;
+    grid.learned_high = site->learned_range().high;
+    grid.learned_bits = site->learned_range().bits;
+    grids.push_back(grid);
+  }
+  return grids;
+}
+
+}  // namespace
+
 CachedSequence::CachedSequence(Network& network, const CacheRules& rules, CacheView view, bool full_continuation)
     : network_(network),
-      cache_(rules, cache_shape(network).layers, cache_shape(network).width, view),
+      cache_(rules, cache_shape(network).layers, cache_shape(network).width, view, grids_of(network, rules.grid)),
       full_continuation_(full_continuation) {}
 
 Outputs CachedSequence::run(std::span<const std::int64_t> ids, bool prompt, const char* wanted, at::Tensor values) {

@@ -10,7 +10,7 @@ void ChunkedRows::close(MatrixView rows) {
     throw std::logic_error("a cache closes full chunks of its own length");
   const SequenceTransform* l = rules_->transform_of(index);
   if (l) transform_forward(*l, rows);
-  chunks_.emplace_back(rows, rules_->row_bits(index), rules_->grid);
+  chunks_.emplace_back(rows, rules_->row_bits(index), grid_);
   restore_chunk(chunks_.size() - 1, rows);
 }
 

@@ -9,8 +9,8 @@ namespace stamp {
 
 class ChunkedRows {
  public:
-  // `rules` must outlive this.
-  explicit ChunkedRows(const CacheRules& rules) : rules_(&rules) {}
+  // `rules` must outlive this. `grid`: of this cache, with what a method has learned about its ranges.
+  ChunkedRows(const CacheRules& rules, const ActivationGrid& grid) : rules_(&rules), grid_(grid) {}
   std::int64_t rows() const { return static_cast<std::int64_t>(chunks_.size()) * rules_->chunk; }
   // Does the next chunk close once it is full?
   bool closes_next() const { return rules_->closes(static_cast<std::int64_t>(chunks_.size())); }
@@ -23,6 +23,7 @@ class ChunkedRows {
  private:
   void restore_chunk(std::size_t index, MatrixView out) const;
   const CacheRules* rules_;
+  ActivationGrid grid_;
   std::vector<PackedRows> chunks_;
 };
 

@@ -6,12 +6,17 @@
 
 namespace stamp {
 
-SequenceCache::SequenceCache(CacheRules rules, std::int64_t layers, std::int64_t kv_width, CacheView view)
+SequenceCache::SequenceCache(CacheRules rules, std::int64_t layers, std::int64_t kv_width, CacheView view,
+                             const std::vector<ActivationGrid>& grids)
     : rules_(std::move(rules)), width_(kv_width), view_(view) {
   if (rules_.chunk < 1 || kv_width < 1 || layers < 1)
     throw std::logic_error("a cache needs layers, a width and chunks of at least one row");
-  layers_.reserve(static_cast<std::size_t>(layers));
-  for (std::int64_t i = 0; i < layers; ++i) layers_.emplace_back(rules_);
+  const auto count = static_cast<std::size_t>(layers);
+  if (!grids.empty() && grids.size() != 2 * count) throw std::logic_error("a cache needs two grids a layer, or none");
+  layers_.reserve(count);
+  for (std::size_t i = 0; i < count; ++i)
+    layers_.emplace_back(rules_, grids.empty() ? rules_.grid : grids[2 * i],
+                         grids.empty() ? rules_.grid : grids[2 * i + 1]);
 }
 
 std::int64_t SequenceCache::until_closed() const {

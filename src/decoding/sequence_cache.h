@@ -17,8 +17,10 @@ enum class CacheView { rebuild, keep };
 
 class SequenceCache : public KvCache {
  public:
-  // kv_width: nkv * hd.
-  SequenceCache(CacheRules rules, std::int64_t layers, std::int64_t kv_width, CacheView view);
+  // kv_width: nkv * hd. `grids`: of the keys and the values of layer 0, then of layer 1 and so on; empty: the rules'
+  // own.
+  SequenceCache(CacheRules rules, std::int64_t layers, std::int64_t kv_width, CacheView view,
+                const std::vector<ActivationGrid>& grids = {});
   SequenceCache(const SequenceCache&) = delete;
   SequenceCache& operator=(const SequenceCache&) = delete;
 
@@ -34,12 +36,13 @@ class SequenceCache : public KvCache {
 
  private:
   struct Half {  // K or V
-    explicit Half(const CacheRules& rules) : closed(rules) {}
+    Half(const CacheRules& rules, const ActivationGrid& grid) : closed(rules, grid) {}
     ChunkedRows closed;
     std::vector<float> open;  // rebuild: the rows behind the closed chunks; keep: all rows as attention reads them
   };
   struct Layer {
-    explicit Layer(const CacheRules& rules) : k(rules), v(rules) {}
+    Layer(const CacheRules& rules, const ActivationGrid& keys, const ActivationGrid& values)
+        : k(rules, keys), v(rules, values) {}
     Half k, v;
     std::int64_t rows = 0;
   };

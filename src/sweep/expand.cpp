@@ -200,6 +200,7 @@ TrialSpec smoke_spec(TrialSpec spec) {
   spec.data.context = std::min<std::int64_t>(spec.data.context, 256);
   spec.calibration.samples = std::min<std::int64_t>(spec.calibration.samples, 2);
   spec.calibration.context = std::min<std::int64_t>(spec.calibration.context, 256);
+  spec.decode.prefill = std::min(spec.decode.prefill, std::max<std::int64_t>(spec.data.context / 2, 1));
   constexpr std::int64_t questions = 4;
   spec.zero_shot.items = spec.zero_shot.items == 0 ? questions : std::min(spec.zero_shot.items, questions);
   return spec;
@@ -231,6 +232,10 @@ std::optional<Refusal> refusal(const TrialSpec& spec, const Schema& schema) {
     return Refusal{by, why};
   };
 
+  if (matters(schema, spec, "decode.prefill") && spec.decode.prefill >= spec.data.context)
+    return Refusal{"metric decode_perplexity",
+                   fmt::format("decode.prefill is {} and a window has {} tokens: none is left to decode",
+                               spec.decode.prefill, spec.data.context)};
   const QuantizationSpec& q = spec.quantization;
   if (const auto r = ask(PluginKind::method, q.method, q.method_options)) return r;
   if (const auto r = ask(PluginKind::weight_quantizer, q.weights.quantizer, Json::object())) return r;

@@ -204,6 +204,19 @@ TEST_CASE("layers keep their own rows, and the bytes are those of the formula") 
   CHECK(plain.stored_bytes() == 3 * 2 * 100 * width * 4);
 }
 
+TEST_CASE("every cache has its own grid: learned factors change the cache they belong to") {
+  const Rows r(40);
+  const CacheRules rules = rules_of("haar", 16, 4);
+  ActivationGrid learned = rules.grid;
+  learned.learned_low = learned.learned_high = 0.5;
+  learned.learned_bits = 4;
+  SequenceCache plain(rules, 2, width, CacheView::rebuild);
+  SequenceCache second(rules, 2, width, CacheView::rebuild, {rules.grid, rules.grid, rules.grid, learned});
+  CHECK(same(through(plain, r, {1}, shape_of(0), 0), through(second, r, {1}, shape_of(0), 0)));
+  CHECK_FALSE(same(through(plain, r, {1}, shape_of(0), 1), through(second, r, {1}, shape_of(0), 1)));
+  CHECK_THROWS_AS(SequenceCache(rules, 2, width, CacheView::rebuild, {rules.grid}), std::logic_error);
+}
+
 TEST_CASE("rows that do not fit are refused") {
   const Rows r(4);
   SequenceCache cache(rules_of("haar", 32, 4), 2, width, CacheView::keep);
