@@ -48,10 +48,12 @@ std::string model_lines(const std::string& model) {
 // otherwise; with it, the defaults of experiment files hold: 4 bits everywhere.
 TrialSpec trial_of(const Options& options, const Catalog& catalog, std::shared_ptr<const Schema>& schema) {
   std::string text = "schema: 1\nname: generate\n" + model_lines(options.model) + "evaluate: [decode_perplexity]\n";
-  text += options.method.empty()
-              ? "quantization: {weights: {bits: 16}, activations: {bits: 16}, kv_cache: {bits: 16}}\n"
-              : fmt::format("quantization: {{method: {}}}\n", Json(options.method).dump());
-  const Experiment e = parse_experiment(text, fs::current_path() / "stamp generate", options.overrides, catalog);
+  std::vector<std::string> overrides = options.overrides;
+  if (options.method.empty())
+    text += "quantization: {weights: {bits: 16}, activations: {bits: 16}, kv_cache: {bits: 16}}\n";
+  else
+    overrides.insert(overrides.begin(), "quantization.method=" + options.method);
+  const Experiment e = parse_experiment(text, fs::current_path() / "stamp generate", overrides, catalog);
   if (!e.axes.empty() || !e.zips.empty() || !e.cells.empty() || !e.exclude.empty())
     throw ConfigError("--set: a text is generated under one setting; there is nothing to sweep");
   for (const std::string& warning : e.warnings) say(warning);
