@@ -87,6 +87,29 @@ def tokenizer_seeds():
                 "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [4], "tokens": ["<s>"]}}}
     yield "template", tokenizer(level, post_processor={"type": "Sequence", "processors": [template, level]})
     yield "pairs", tokenizer(level, model={"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]})
+    mark = "\u2581"
+    characters = {"type": "BPE", "unk_token": "<s>", "fuse_unk": True, "byte_fallback": True,
+                  "vocab": {"a": 0, "b": 1, "ab": 2, mark: 3, "<s>": 4, "<0xC3>": 5, "<0xA9>": 6}, "merges": ["a b"]}
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": mark}
+    back = {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": mark}, "content": " "}, {"type": "ByteFallback"},
+                                             {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+    yield "llama2", tokenizer(None, model=characters, decoder=back,
+                              normalizer={"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": mark}, spaces]})
+    yield "gemma", tokenizer({"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
+                             model=characters, decoder=back, normalizer=spaces) + b"\0ab  caf\xc3\xa9 <s>a"
+    metaspace = {"type": "Metaspace", "replacement": mark, "prepend_scheme": "first", "split": True}
+    yield "metaspace", tokenizer(metaspace, model={**characters, "byte_fallback": False}, decoder=metaspace)
+
+
+def score_seeds():
+    def metadata(pieces, **more):
+        columns = {key: [p[i] for p in pieces] for i, key in enumerate(("tokens", "scores", "types"))}
+        return json.dumps({**columns, "bos": 1, "eos": 2, "unknown": 0, "add_bos": True, **more}).encode()
+    head = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3)]
+    words = [("a", -3, 1), ("b", -4, 1), ("ab", -1, 1), ("\u2581", -5, 1), ("\u2581a", -2, 1), ("[X]", 0, 4), ("  ", 0, 4), ("aab", -1, 5)]
+    yield "bytes", metadata(head + [(f"<0x{b:02X}>", 0, 6) for b in range(256)] + words)
+    yield "bare", metadata(head + words, add_space_prefix=False, add_eos=True) + b"\0aab  [X]b</s>"
+    yield "empty", metadata([])
 
 
 def yaml_seeds():
@@ -101,7 +124,7 @@ def yaml_seeds():
 
 def main():
     for target, seeds in (("fuzz_gguf", gguf_seeds()), ("fuzz_safetensors", safetensors_seeds()), ("fuzz_tokenizer_json", tokenizer_seeds()),
-                          ("fuzz_yaml", yaml_seeds())):
+                          ("fuzz_tokenizer_gguf", score_seeds()), ("fuzz_yaml", yaml_seeds())):
         folder = os.path.join(sys.argv[1], target)
         os.makedirs(folder, exist_ok=True)
         for name, content in seeds:
