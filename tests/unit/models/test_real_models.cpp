@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "base/files.h"
 #include "models/decoder/decoder_network.h"
 #include "models/info/architecture.h"
+#include "models/network.h"
 #include "unit/models/fixtures.h"
 
 using namespace stamp;
@@ -106,6 +108,34 @@ TEST_CASE("Gemma 3 270M's logits and token losses are transformers'") {
       {668, 22.7252}, {1031, 21.2925}, {236764, 21.1567}, {9877, 18.6822}, {506, 18.2899},
       {0, -16.7674},  {1, 13.4401},    {2, 2.3113},       {100, -17.3429}, {1000, 2.6015}};
   for (const auto& [id, logit] : printed) CHECK(answers.logits[id] == Approx(logit).epsilon(0).margin(1e-3));
+}
+
+TEST_CASE("Gemma 3 270M opens as a model: its tokenizer gives the ids of transformers, BOS once, at the start") {
+  const std::string path = test::gemma_path();
+  const auto reference = golden("gemma");
+  if (path.empty() || !reference) {
+    WARN("skipped: Gemma 3 270M is not installed (scripts/setup.sh does it), or the golden values are not there");
+    return;
+  }
+  const auto model = open_model({path, "Gemma"});
+  CHECK(model->description().at("architecture") == "gemma3");
+  DataSpec data;
+  data.text = "wikitext2-test";
+  data.context = 512;
+  data.windows = 2;
+  std::unique_ptr<Workload> workload;
+  try {
+    workload = model->workload(data);
+  } catch (const DataError& error) {
+    WARN(std::string("skipped: ") + error.what());
+    return;
+  }
+  CHECK(workload->description().at("tokens") == 292283);
+  for (std::int64_t window = 0; window < 2; ++window) {
+    const WorkItem item = workload->item(window);
+    const std::int64_t* ids = item.inputs.at("ids").const_data_ptr<std::int64_t>();
+    CHECK(std::equal(ids, ids + 512, reference->ids.begin() + window * 512));
+  }
 }
 
 TEST_CASE("Gemma 3 270M is described") {
