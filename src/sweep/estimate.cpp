@@ -94,6 +94,14 @@ double median(std::vector<double> v) {
 struct Measured {
   std::map<std::string, std::vector<double>> ratios;
   std::map<bool, double> bytes;  // largest peak, streamed or not
+  // Passes are alike: what is not measured of one, another tells.
+  std::optional<double> ratio(const std::string& phase) const {
+    std::vector<std::string> names{phase};
+    if (phase != "prepare") names.insert(names.end(), {"run", "reference"});
+    for (const std::string& name : names)
+      if (const auto r = ratios.find(name); r != ratios.end()) return median(r->second);
+    return std::nullopt;
+  }
 };
 
 std::map<std::string, Measured> measured_by_model(const ReadRecords& records,
@@ -208,8 +216,8 @@ Estimate estimate(const Plan& plan, const ReadRecords& records, const SizeOf& si
     if (const auto known = measured.find(t.spec.model.name); known != measured.end()) {
       bool scaled = false;
       for (auto& [phase, seconds] : one.seconds)
-        if (const auto r = known->second.ratios.find(phase); r != known->second.ratios.end()) {
-          seconds *= median(r->second);
+        if (const auto ratio = known->second.ratio(phase)) {
+          seconds *= *ratio;
           scaled = true;
         }
       e.scaled += scaled ? 1 : 0;

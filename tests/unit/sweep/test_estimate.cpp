@@ -113,8 +113,9 @@ TEST_CASE("sliding windows see fewer keys, untransformed caches need no transfor
 }
 
 TEST_CASE("what trials share is counted once, a streamed network is prepared every time") {
-  const Plan plan = Written("  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: "
-                            "[identity, haar]\n")
+  const Plan plan = Written(
+                        "  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: "
+                        "[identity, haar]\n")
                         .expand();
   const Estimate e = estimate(plan, {}, small, invented_catalog(), machine());
   REQUIRE(e.trials.size() == 4);
@@ -191,6 +192,77 @@ TEST_CASE("finished trials of the model correct the prediction phase by phase, a
   CHECK(part(e.trials[0].seconds, "reference") == -1);
   CHECK(e.memory_bytes == 123456);
   CHECK(estimate(plan, records, {}, invented_catalog(), machine()).unknown == 1);
+}
+
+TEST_CASE("a recorded sweep: its first trials predict the others within a quarter") {
+  // results/quickstart: SmolLM2-135M, four windows of 2048 tokens, 2 cores; seconds by phase as recorded.
+  Catalog catalog = invented_catalog();
+  catalog.add(PluginKind::method, plugin("quarot"));
+  catalog.add(PluginKind::sequence_transform, plugin("dct"));
+  struct Recorded {
+    const char *method, *transform;
+    std::map<std::string, double> seconds;
+  };
+  const std::vector<Recorded> recorded = {
+      {"rtn", "identity", {{"load", 0.17}, {"prepare", 1.51}, {"reference", 14.31}, {"run", 14.09}}},
+      {"rtn", "haar", {{"run", 14.31}}},
+      {"rtn", "dct", {{"run", 17.95}}},
+      {"smoothquant", "identity", {{"calibrate", 14.19}, {"load", 0.06}, {"prepare", 1.6}, {"run", 14.0}}},
+      {"smoothquant", "haar", {{"run", 14.38}}},
+      {"smoothquant", "dct", {{"run", 18.01}}},
+      {"quarot", "identity", {{"prepare", 4.41}, {"run", 14.34}}},
+      {"quarot", "haar", {{"run", 14.5}}},
+      {"quarot", "dct", {{"run", 18.65}}},
+  };
+  ModelShape smollm2;
+  smollm2.layers = 30;
+  smollm2.hidden = 576;
+  smollm2.feed_forward = 1536;
+  smollm2.heads = 9;
+  smollm2.kv_heads = 3;
+  smollm2.head_dim = 64;
+  smollm2.vocabulary = 49152;
+  Plan plan;
+  for (const Recorded& r : recorded) {
+    PlannedTrial t;
+    t.spec.model.name = "SmolLM2-135M";
+    t.spec.data.windows = t.spec.calibration.samples = 4;
+    t.spec.quantization.method = r.method;
+    t.spec.quantization.sequence.transform = r.transform;
+    t.canonical = canonical(t.spec, catalog);
+    t.id = trial_id(t.spec, catalog);
+    plan.trials.push_back(std::move(t));
+  }
+  const SizeOf size = [&](const TrialSpec&) { return TrialSize{smollm2, 0, 0}; };
+  Machine two_cores;
+  two_cores.speed = assumed_speed();
+  two_cores.available_bytes = 16e9;
+  ReadRecords records;
+  double left = 0;
+  for (std::size_t i = 0; i < recorded.size(); ++i) {
+    if (i >= 3) {
+      for (const auto& [phase, s] : recorded[i].seconds) left += s;
+      continue;
+    }
+    Record r;
+    r.id = plan.trials[i].id;
+    r.status = "done";
+    r.spec = plan.trials[i].canonical;
+    Metric m;
+    m.name = "perplexity";
+    m.over = "windows";
+    m.n = 4;
+    r.metrics = {m};
+    r.timing_s = recorded[i].seconds;
+    r.peak_memory_bytes = 1340174336;
+    records.records.push_back(std::move(r));
+  }
+  set_states(plan, records, {});
+  const Estimate e = estimate(plan, records, size, catalog, two_cores);
+  REQUIRE(e.trials.size() == 6);
+  CHECK(e.scaled == 6);
+  CHECK(e.seconds == Approx(left).epsilon(0.25));
+  CHECK(e.memory_bytes == Approx(1353089024).epsilon(0.25));
 }
 
 TEST_CASE("speeds come back as they were written, and half a file is none") {
