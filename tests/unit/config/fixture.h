@@ -58,6 +58,7 @@ inline Catalog fake_catalog() {
   c.add(PluginKind::allocator, plugin("optimal", {option("average_bits", Type::real, 4.125, 1, 16)}, true));
   c.add(PluginKind::metric, plugin("perplexity"));
   c.add(PluginKind::metric, plugin("slot_error"));
+  c.add(PluginKind::metric, plugin("decode_perplexity"));
   PluginInfo zero_shot = plugin("zero_shot");
   zero_shot.reads = "zero_shot";
   c.add(PluginKind::metric, zero_shot);

@@ -55,6 +55,7 @@ inline const Catalog& invented_catalog() {
     c.add(PluginKind::allocator, two);
     c.add(PluginKind::metric, plugin("perplexity"));
     c.add(PluginKind::metric, plugin("slot_error"));
+    c.add(PluginKind::metric, plugin("decode_perplexity"));
     for (const char* name : {"wikitext2-test", "wikitext2-train"}) c.add(PluginKind::text, plugin(name));
     return c;
   }();

@@ -108,6 +108,20 @@ TEST_CASE("a combination that a plugin refuses becomes an explained exclusion") 
   CHECK(Written(sweep, "quantization: {activations: {bits: 16}, kv_cache: {bits: 16}}\n").expand().excluded.empty());
 }
 
+TEST_CASE("a prompt that fills the window leaves nothing to decode") {
+  const std::string sweep = "  axes: {decode.prefill: [32, 63, 64]}\n";
+  const Plan plan = Written(sweep, "evaluate: [decode_perplexity]\n").expand();
+  CHECK(plan.trials.size() == 2);
+  REQUIRE(plan.excluded.size() == 1);
+  CHECK(plan.excluded[0].because == "decode.prefill is 64 and a window has 64 tokens: none is left to decode");
+  CHECK(Written(sweep, "evaluate: [perplexity]\n").expand().excluded.empty());
+  ExpandOptions smoke;
+  smoke.smoke = true;
+  const Plan tried = Written("", "evaluate: [decode_perplexity]\n").expand(smoke);
+  CHECK(tried.excluded.empty());
+  CHECK(tried.trials.at(0).spec.decode.prefill == 32);
+}
+
 TEST_CASE("too many combinations are refused before they are made") {
   std::string sweep = "  axes:\n";
   for (const char* axis :
