@@ -135,11 +135,12 @@ TEST_CASE("greedy decoding of SmolLM2 is that of transformers, token for token",
 }
 
 TEST_CASE("full precision on a cache gives the losses of a plain run") {
-  for (const std::string name : {"llama_tiny_llama3rope", "mistral_tiny_window5"}) {
+  for (const std::string name :
+       {"llama_tiny_llama3rope", "mistral_tiny_window5", "qwen3_tiny", "gemma2_tiny", "gemma3_tiny"}) {
     const auto checkpoint = test::open_fixture(name);
     if (!checkpoint) return;
     const auto network = network_of(checkpoint);
-    const Ids ids = some_ids(40, 97);
+    const Ids ids = some_ids(40, checkpoint->at("model.embed_tokens.weight").shape[0]);
     for (const std::int64_t prompt : {1, 13, 39}) {
       CAPTURE(name, prompt);
       CachedSequence sequence(*network, {}, CacheView::rebuild);
