@@ -24,7 +24,11 @@ Outputs losses(const std::vector<float>& values) {
 std::vector<Metric> metrics_of(const std::vector<std::vector<float>>& windows) {
   const auto evaluator = Perplexity::make({"context 3, 2 windows", "windows"});
   std::int64_t index = 0;
-  for (const auto& w : windows) evaluator->observe(WorkItem{index++, {}}, losses(w));
+  for (const auto& w : windows) {
+    WorkItem item;
+    item.index = index++;
+    evaluator->observe(item, losses(w));
+  }
   return evaluator->finish({});
 }
 

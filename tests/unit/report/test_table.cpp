@@ -201,3 +201,20 @@ TEST_CASE("a transform along the sequence is marked, identity and full precision
   full.spec["quantization"].erase("sequence");  // cannot matter, so it is not in the canonical settings
   CHECK_FALSE(sees_ahead(full));
 }
+
+TEST_CASE("a value that counted its own bits shows them, and none that is leak-free is marked") {
+  ReportSource s = grid_source();
+  for (ReportTrial& t : s.trials) {
+    Metric& m = t.record->metrics[0];
+    m.over = "items";
+    m.activation_bits = 4.21;
+    m.leak_free = true;
+  }
+  const std::string text = markdown(make_table(s, "", nullptr));
+  CHECK(text.find("668.1 (A 4.21)") != std::string::npos);
+  CHECK(text.find("(A n): average bits of the activation rows behind the value") != std::string::npos);
+  CHECK(text.find("†") == std::string::npos);
+  CHECK(csv(make_table(s, "", nullptr)).find(",no,4.21,a1") != std::string::npos);
+  s.trials[1].record->metrics[0].leak_free = false;
+  CHECK(markdown(make_table(s, "", nullptr)).find("**95.31** (A 4.21)†") != std::string::npos);
+}

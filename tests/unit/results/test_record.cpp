@@ -49,6 +49,10 @@ Record filled_record() {
   m.high = 26.0 / 3.0;
   m.protocol = "context 2048, 4 windows";
   m.items = {3.1, 3.2, 1.0 / 3.0};
+  m.standard_error = 0.25;
+  m.activation_bits = 4.5;
+  m.kv_bits = 4.75;
+  m.leak_free = true;
   r.metrics.push_back(m);
   r.slots.push_back(filled_slot(100, 10));
   r.averages["activation_bits"] = 4.125;
@@ -68,6 +72,10 @@ TEST_CASE("a record keeps everything that is written") {
   CHECK(to_json(read).dump() == written.dump());
   CHECK(read.metrics[0].items == filled_record().metrics[0].items);
   CHECK(read.metrics[0].high == filled_record().metrics[0].high);
+  CHECK(read.metrics[0].standard_error == 0.25);
+  CHECK(read.metrics[0].activation_bits == 4.5);
+  CHECK(read.metrics[0].kv_bits == 4.75);
+  CHECK(read.metrics[0].leak_free);
   CHECK(read.slots[0].sums.error == 123.456789012345);
   CHECK(read.slots[0].sums.worst_ratio == 1.25);
   CHECK(read.slots[0].sums.row_energy.empty());
