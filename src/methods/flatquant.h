@@ -41,8 +41,7 @@ struct FlatQuant {
     return i;
   }
   static std::unique_ptr<Method> make();
-  // Not the published 15: at 16 items of 2048 tokens a 135M model is trained within 15 minutes on 2 cores
-  // (docs/flatquant.md has the figures for more).
+  // Not the published 15: a block of a 135M model then costs some 43 seconds of one core (docs/flatquant.md).
   static constexpr std::int64_t default_epochs = 4;
 
  private:

@@ -72,6 +72,10 @@ void quantize_group(const float* x, std::int64_t n, const GroupRule& rule, doubl
 ClipGradient group_gradient(const float* x, const float* above, std::int64_t n, const GroupRule& rule, double clip_low,
                             double clip_high, float* out) {
   const Ends e = ends_of(x, n);
+  if (!std::isfinite(e.low) || !std::isfinite(e.high)) {
+    std::fill_n(out, n, std::numeric_limits<float>::quiet_NaN());
+    return {out[0], out[0]};
+  }
   const Limits limits = limits_of(e, clip_low, clip_high);
   kernels::Range range;
   kernels::Scale s;

@@ -166,6 +166,13 @@ TEST_CASE("the identity gradient, groups, and groups that hold no number") {
   const at::Tensor y = fake_quantize(broken, settings(4, false));
   CHECK(std::isnan(y.select(0, 0).sum().item<double>()));
   CHECK(!std::isnan(y.select(0, 1).sum().item<double>()));
+  for (const bool clamp : {false, true}) {
+    const at::Tensor x3 = test::leaf(broken);
+    const FakeQuantize four = settings(4, false);
+    backward(clamp ? training::fake_quantize_weight(x3, four) : fake_quantize(x3, four), test::gaussian({2, 8}, 14));
+    CHECK(std::isnan(x3.grad().select(0, 0).sum().item<double>()));
+    CHECK(!std::isnan(x3.grad().select(0, 1).sum().item<double>()));
+  }
 
   const at::Tensor zero = test::leaf(at::full({2, 8}, 0.0f));
   backward(fake_quantize(zero, settings(4, true)), weights.reshape({16, 8}).slice(0, 0, 2));
