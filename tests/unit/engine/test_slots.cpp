@@ -20,7 +20,7 @@ std::vector<SlotPlan> planned(Network& n, const TrialSpec& t) {
   std::vector<SlotPlan> plans = plan_slots(n, t.quantization);
   set_transforms(plans, t.quantization, t.data.context, plain_gemm, {});
   set_bits(plans, t.quantization.allocation, t.data.context, {});
-  set_rules(plans, t.quantization, 64, torch_gemm);
+  set_rules(plans, t.quantization, t.data.context, plain_gemm);
   return plans;
 }
 
