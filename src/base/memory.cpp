@@ -1,5 +1,6 @@
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -49,6 +50,12 @@ std::uint64_t available_memory_bytes() {
   const std::uint64_t kib = number_in("/proc/meminfo", "MemAvailable:");
   if (kib == 0) return 0;
   return std::min(kib * 1024, left_in_group());
+}
+
+void give_back_free_memory() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
 }
 
 void drop_mapped(const void* from, std::uint64_t bytes) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "engine/preparation.h"
 
 namespace stamp {
@@ -161,8 +162,15 @@ Network& Session::full_precision() {
   const Json key = "full precision";
   if (live_.key != key) {
     live_ = {};
-    live_.network = model_->build();
-    live_.network->pack();
+    // A block is packed before the next one is read: plain weights of a whole model would leave the heap full of holes.
+    live_.network = model_->build(false);
+    for (std::size_t block = 0; block < live_.network->blocks(); ++block) {
+      live_.network->load(block);
+      live_.network->pack(block);
+      give_back_free_memory();
+    }
+    live_.network->pack_ends();
+    give_back_free_memory();
     live_.key = key;
     ++counters_.builds;
   }
@@ -267,7 +275,8 @@ Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
     made.warnings.push_back(text);
     monitor.warn(text);
   };
-  made.network = model_->build();
+  // Training may want all blocks at once.
+  made.network = model_->build(plugin.info.trained);
   ++counters_.builds;
   const std::unique_ptr<MethodStore> store = method_store(spec, monitor);
   PreparationRequest request;
@@ -279,8 +288,13 @@ Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
   request.store = store.get();
   request.warn = warn;
   Preparation preparation(*made.network, request, monitor);
-  for (std::size_t block = 0; block < made.network->blocks(); ++block) preparation.block(block);
+  for (std::size_t block = 0; block < made.network->blocks(); ++block) {
+    made.network->load(block);
+    preparation.block(block);
+    give_back_free_memory();
+  }
   preparation.finish();
+  give_back_free_memory();
   made.training = preparation.training();
   made.key = key;
   live_ = std::move(made);

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "models/tensors.h"
 
 namespace stamp {
@@ -103,6 +104,7 @@ class Walk {
       calibrate_block(block);
       evaluate_block(block);
       result_.network->release(block);
+      give_back_free_memory();
       monitor_.step(i + 1, blocks);
     }
     finish();
@@ -125,8 +127,8 @@ class Walk {
     preparation.method = request_.method;
     preparation.weights = request_.weights;
     preparation.spec = request_.spec;
-    const bool reads = request_.method->info.reads_calibration() ||
-                       (request_.weights && request_.weights->info.needs_calibration);
+    const bool reads =
+        request_.method->info.reads_calibration() || (request_.weights && request_.weights->info.needs_calibration);
     preparation.calibration = reads ? request_.calibration : nullptr;
     preparation.maxima = request_.method->info.needs_calibration ? &maxima_ : nullptr;
     preparation.store = request_.store;
@@ -176,12 +178,14 @@ class Walk {
       untouched_->forward(*full_precision_, block);
     }
     full_precision_->release(block);
+    give_back_free_memory();
   }
 
   void prepare_block(std::size_t block) {
     const auto phase = monitor_.phase("prepare");
     network().load(block);
     preparation_->block(block);
+    give_back_free_memory();
   }
 
   // Transforms and bits of one block's slots, from the calibration items' rows as the prepared blocks before gave them.

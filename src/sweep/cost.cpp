@@ -250,7 +250,8 @@ Parts trial_memory(const TrialSpec& s, const Catalog& catalog, const ModelShape&
                    double program_bytes) {
   Parts parts{{"program", program_bytes}};
   const double block = f32 * m.block_weights(), chunk = f32 * std::min(m.vocabulary, head_chunk) * m.hidden;
-  const double packing = f32 * m.largest_weight();  // its packed copy, before the plain one goes
+  // The packed copy of the largest weight before the plain one goes, or the file's pages while it is read.
+  const double packing = f32 * m.largest_weight();
   if (streamed) {
     parts.emplace_back("hidden rows", hidden_bytes(s, catalog, m, items));
     const double preparing = block + packing + rotation_bytes(s, m), running = block + pass_bytes(s, m);

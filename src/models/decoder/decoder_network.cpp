@@ -98,7 +98,7 @@ HeadOutputs DecoderNetwork::wanted_of(const WorkItem& item) const {
 }
 
 void DecoderNetwork::pack_ends() {
-  if (!streamed_) head_.hold(true);
+  head_.hold(true);
 }
 
 at::Tensor DecoderNetwork::enter(const WorkItem& item) {

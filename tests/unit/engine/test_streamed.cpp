@@ -48,18 +48,13 @@ class RandomWindows : public Workload {
   std::string name_;
 };
 
-struct Builds {
-  int whole = 0, empty = 0;
-};
-
 // A decoder of the fixtures, which have no tokenizer.
 class FixtureModel : public Model {
  public:
-  FixtureModel(const std::string& name, std::shared_ptr<Builds> builds)
-      : source_(std::make_shared<DecoderSource>(test::open_fixture(name))), name_(name), builds_(std::move(builds)) {}
+  explicit FixtureModel(const std::string& name)
+      : source_(std::make_shared<DecoderSource>(test::open_fixture(name))), name_(name) {}
   Json description() const override { return {{"digest", name_}, {"architecture", "tiny"}}; }
   std::unique_ptr<Network> build(bool load_blocks) const override {
-    ++(load_blocks ? builds_->whole : builds_->empty);
     return std::make_unique<DecoderNetwork>(source_, load_blocks);
   }
   std::unique_ptr<Workload> workload(const DataSpec& data) const override {
@@ -72,15 +67,12 @@ class FixtureModel : public Model {
  private:
   std::shared_ptr<const DecoderSource> source_;
   std::string name_;
-  std::shared_ptr<Builds> builds_;
 };
 
-SessionOptions session_options(const fs::path& cache, std::shared_ptr<Builds> builds) {
+SessionOptions session_options(const fs::path& cache) {
   SessionOptions options;
   options.plugins = standard_plugins();
-  options.plugins.open_model = [builds](const ModelSpec& spec) {
-    return std::make_unique<FixtureModel>(spec.path, builds);
-  };
+  options.plugins.open_model = [](const ModelSpec& spec) { return std::make_unique<FixtureModel>(spec.path); };
   options.cache_folder = cache;
   options.gemm = torch_gemm;
   return options;
@@ -166,14 +158,9 @@ TEST_CASE("a streamed trial has every number of the trial in memory") {
   const std::string model = "llama_tiny_llama3rope";
   for (const Case& c : cases) {
     INFO(c.method << ", " << c.weights << ", " << c.transform << ", " << c.allocation);
-    auto builds = std::make_shared<Builds>();
-    Session in_memory(session_options({}, builds)), walked(session_options({}, builds));
+    Session in_memory(session_options({})), walked(session_options({}));
     const Record expected = run(in_memory, trial(model, c), false);
-    CHECK(builds->empty == 0);
-    const int whole = builds->whole;
     const Record got = run(walked, trial(model, c), true);
-    CHECK(builds->whole == whole);
-    CHECK(builds->empty == 2);  // the untouched one and the prepared one
     check_equal(expected, got);
     CHECK(got.model.value("streamed", false));
     CHECK_FALSE(expected.model.contains("streamed"));
@@ -185,8 +172,7 @@ TEST_CASE("other families stream as well") {
   for (const std::string model : {"gemma2_tiny", "qwen3_tiny", "qwen2_tiny_window", "mistral_tiny_window5"}) {
     if (!test::open_fixture(model)) return;
     INFO(model);
-    auto builds = std::make_shared<Builds>();
-    Session in_memory(session_options({}, builds)), walked(session_options({}, builds));
+    Session in_memory(session_options({})), walked(session_options({}));
     const Case c{"rtn", "rtn", "haar", "two_level", 0};
     check_equal(run(in_memory, trial(model, c), false), run(walked, trial(model, c), true));
   }
@@ -197,8 +183,7 @@ TEST_CASE("calibration and reference are shared through the cache, whichever way
   const Case c{"smoothquant", "rtn", "klt", "optimal", 1};
   for (const bool first : {true, false}) {
     const test::Scratch scratch;
-    auto builds = std::make_shared<Builds>();
-    Session one(session_options(scratch.path(), builds)), other(session_options(scratch.path(), builds));
+    Session one(session_options(scratch.path())), other(session_options(scratch.path()));
     const Record measured = run(one, trial("llama_tiny_llama3rope", c), first);
     CHECK(one.counters().references == 1);
     CHECK(one.counters().calibrations == 3);  // channel maxima, bases, row energies
@@ -211,8 +196,7 @@ TEST_CASE("calibration and reference are shared through the cache, whichever way
 
 TEST_CASE("a session mixes streamed trials and trials in memory") {
   if (!test::open_fixture("llama_tiny_llama3rope")) return;
-  auto builds = std::make_shared<Builds>();
-  Session session(session_options({}, builds));
+  Session session(session_options({}));
   const Case haar{"quarot", "rtn", "haar", "two_level", 1}, identity{"quarot", "rtn", "identity", "two_level", 1};
   const Record a = run(session, trial("llama_tiny_llama3rope", haar), false);
   const Record b = run(session, trial("llama_tiny_llama3rope", identity), true);
@@ -224,10 +208,9 @@ TEST_CASE("a session mixes streamed trials and trials in memory") {
 
 TEST_CASE("a scratch folder that cannot take the rows ends the trial with a reason") {
   if (!test::open_fixture("llama_tiny_llama3rope")) return;
-  auto builds = std::make_shared<Builds>();
   const test::Scratch scratch;
   test::spill(scratch.path() / "scratch", "a file where the folder should be");
-  Session session(session_options(scratch.path(), builds));
+  Session session(session_options(scratch.path()));
   const char* old = std::getenv("TMPDIR");
   const std::string kept = old == nullptr ? "" : old;
   unsetenv("TMPDIR");
@@ -238,8 +221,7 @@ TEST_CASE("a scratch folder that cannot take the rows ends the trial with a reas
 
 TEST_CASE("a calibration of another length is refused in the words of the trial in memory") {
   if (!test::open_fixture("llama_tiny_llama3rope")) return;
-  auto builds = std::make_shared<Builds>();
-  Session session(session_options({}, builds));
+  Session session(session_options({}));
   TrialSpec spec = trial("llama_tiny_llama3rope", {"rtn", "rtn", "klt", "two_level", 1});
   spec.calibration.context = 16;
   for (const bool streamed : {false, true}) {
