@@ -206,15 +206,20 @@ double pass_bytes(const TrialSpec& s, const ModelShape& m) {
   return f32 * (std::max(rows + transformed, n * m.hidden + logits));
 }
 
+// Dense rotations in double.
 double rotation_bytes(const TrialSpec& s, const ModelShape& m) {
   if (!rotates(s)) return 0;
-  double matrices = 0, widest = 0;
+  double matrices = 0;
   for (const double width : {m.hidden, m.query_width(), m.head_dim, m.feed_forward})
-    if (width <= dense_rotation) {
-      matrices += f64 * width * width;
-      widest = std::max(widest, width);
-    }
-  return matrices + 2 * f64 * rotated_rows * widest;  // rows of a weight before and after, in double
+    if (width <= dense_rotation) matrices += f64 * width * width;
+  return matrices;
+}
+
+// Weights in double while they are rotated, before and after: some rows where inputs turn, all of down_proj where the
+// outputs do.
+double turning_bytes(const TrialSpec& s, const ModelShape& m) {
+  if (!rotates(s) || m.hidden > dense_rotation) return 0;
+  return 2 * f64 * std::max(rotated_rows * m.hidden, m.hidden * m.feed_forward);
 }
 
 // GPTQ: a state for every item, and of one site the Hessian with its factor in double.
@@ -254,23 +259,24 @@ Parts trial_memory(const TrialSpec& s, const Catalog& catalog, const ModelShape&
   const double packing = f32 * m.largest_weight();
   if (streamed) {
     parts.emplace_back("hidden rows", hidden_bytes(s, catalog, m, items));
-    const double preparing = block + packing + rotation_bytes(s, m), running = block + pass_bytes(s, m);
-    const double leaving = 2 * chunk + pass_bytes(s, m) + rotation_bytes(s, m);
+    const double changing = std::max(packing, turning_bytes(s, m)), rotations = rotation_bytes(s, m);
+    const double preparing = block + changing + rotations, running = block + pass_bytes(s, m) + rotations;
+    const double leaving = 2 * chunk + pass_bytes(s, m) + rotations;
     if (leaving > std::max(preparing, running)) {
-      parts.emplace_back("head", 2 * chunk + rotation_bytes(s, m));
+      parts.emplace_back("head", 2 * chunk);
       parts.emplace_back("rows at work", pass_bytes(s, m));
     } else if (preparing > running) {
       parts.emplace_back("one block", block);
-      parts.emplace_back("packing", packing);
-      if (rotates(s)) parts.emplace_back("rotations", rotation_bytes(s, m));
+      parts.emplace_back(changing > packing ? "weights turning" : "packing", changing);
     } else {
       parts.emplace_back("one block", block);
       parts.emplace_back("rows at work", pass_bytes(s, m));
     }
+    if (rotations > 0) parts.emplace_back("rotations", rotations);
   } else {
     parts.emplace_back("weights", m.layers * block + f32 * m.head_weights());
-    const double preparing = packing + rotation_bytes(s, m), running = pass_bytes(s, m);
-    parts.emplace_back(preparing > running ? "packing" : "rows at work", std::max(preparing, running));
+    const double preparing = std::max(packing, turning_bytes(s, m)) + rotation_bytes(s, m), running = pass_bytes(s, m);
+    parts.emplace_back(preparing > running ? "preparing" : "rows at work", std::max(preparing, running));
   }
   if (const double solver = solver_bytes(s, catalog, m); solver > 0) parts.emplace_back("weight calibration", solver);
   if (const double bases = bases_bytes(s, catalog, m, streamed); bases > 0) parts.emplace_back("bases", bases);

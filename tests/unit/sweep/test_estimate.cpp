@@ -147,6 +147,12 @@ TEST_CASE("memory is counted from the structure: all weights, or one block and t
   CHECK(part(streamed, "one block") == Approx(872415232));
   CHECK(part(streamed, "hidden rows") == Approx(2 * 2048 * 4096 * 4.0));
   CHECK(sum(streamed) < 4e9);
+  // QuaRot: two dense rotations of 4096 and one of a head's 128, and down_proj in double twice.
+  TrialSpec quarot = spec;
+  quarot.quantization.method = "quarot";
+  const Parts rotated = trial_memory(quarot, invented_catalog(), m, 1, true, 1e8);
+  CHECK(part(rotated, "rotations") == Approx(8 * (2 * 4096.0 * 4096 + 128 * 128)));
+  CHECK(part(rotated, "weights turning") == Approx(16 * 4096.0 * 14336));
   // 141 windows: 4.7 GB twice, of which the budget keeps a gigabyte and a window in memory.
   CHECK(part(trial_memory(spec, invented_catalog(), m, 141, true, 1e8), "hidden rows") ==
         Approx(1e9 + 2048 * 4096 * 4.0 + 2048 * 4096 * 4.0));
