@@ -35,12 +35,12 @@ MachineSpeed read_speed(const fs::path& file) {
 
 }  // namespace
 
-Machine this_machine() {
+Machine this_machine(Measure measure) {
   Machine machine;
   machine.available_bytes = static_cast<double>(available_memory_bytes());
   const fs::path file = kept_speed();
   machine.speed = read_speed(file);
-  if (!machine.speed.known()) {
+  if (!machine.speed.known() && measure == Measure::if_unknown) {
     try {
       make_folder(file.parent_path());
       say("measuring this machine's speed, once, some seconds");

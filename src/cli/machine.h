@@ -4,8 +4,9 @@
 
 namespace stamp {
 
+enum class Measure { if_unknown, never };
 // Measures when nothing is kept for this processor and number of threads, which takes seconds and is said on stderr.
-// Where that fails (no worker, no cache) the number of cores has to do.
-Machine this_machine();
+// Where that may not be or fails (no worker, no cache) the number of cores has to do.
+Machine this_machine(Measure measure);
 
 }  // namespace stamp

@@ -101,7 +101,7 @@ ExitCode run(const Front& front, const Options& options) {
       planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
       [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
   const SharedWork work = shared_work(planned.plan, front.catalog);
-  const Machine machine = this_machine();
+  const Machine machine = this_machine(Measure::if_unknown);
   const Estimate guess = estimate(
       planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, front.catalog, machine);
 

@@ -118,7 +118,8 @@ ExitCode run(const Front& front, const Options& options) {
       planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
       [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
   const Estimate guess = estimate(
-      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, front.catalog, this_machine());
+      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, front.catalog,
+      this_machine(Measure::never));
   say(plan_sentence(planned.plan, shared_work(planned.plan, front.catalog), guess));
   const FrozenPlan frozen = freeze_into(store, planned, options.smoke);
 

@@ -104,8 +104,8 @@ std::string plugins_markdown(const Schema& schema) {
     text += fmt::format("{}### {}s\n\n", text.empty() ? "" : "\n", capitalised(name_of(kind)));
     text += table_head({"name", "what it does", "source", "cost online", "calibration"});
     for (const PluginInfo& p : plugins) {
-      text +=
-          table_row({code(p.name), cell(p.summary), cell(p.source), cell(p.cost), p.reads_calibration() ? "yes" : "no"});
+      text += table_row(
+          {code(p.name), cell(p.summary), cell(p.source), cell(p.cost), p.reads_calibration() ? "yes" : "no"});
     }
     std::string options;
     for (const Field& field : schema.fields()) {

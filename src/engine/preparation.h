@@ -47,10 +47,10 @@ class Preparation {
   MethodContext context_;
   std::unique_ptr<MethodRun> run_;
   std::unique_ptr<WeightQuantizer> quantizer_;
-  ChannelMaxima measured_;                 // of the current block
+  ChannelMaxima measured_;                  // of the current block
   std::vector<at::Tensor> full_precision_;  // rows entering the current block in the untouched model
-  std::vector<at::Tensor> next_;           // and leaving it
-  std::vector<BlockState> states_;         // rows entering it in the network as prepared so far
+  std::vector<at::Tensor> next_;            // and leaving it
+  std::vector<BlockState> states_;          // rows entering it in the network as prepared so far
   Json training_ = Json::array();
 };
 

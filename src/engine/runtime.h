@@ -16,7 +16,7 @@ Json library_provenance();      // {libtorch, mkl, onednn, openmp, cpu_capabilit
 std::string arithmetic_name();  // what decides rounding beside the thread count: LibTorch version and CPU capability
 
 std::uint64_t resident_memory_bytes();  // now; 0 when unknown
-std::uint64_t peak_memory_bytes();  // largest resident size since start or the last reset; 0 when unknown
-void reset_peak_memory();           // where the kernel allows it
+std::uint64_t peak_memory_bytes();      // largest resident size since start or the last reset; 0 when unknown
+void reset_peak_memory();               // where the kernel allows it
 
 }  // namespace stamp

@@ -46,7 +46,7 @@ class Session {
 
   // The first call of a trial: opens its model and texts, unless they are open.
   void open(const TrialSpec& spec, Monitor& monitor);
-  const Model& model() const { return *model_; }  // opened
+  const Model& model() const { return *model_; }                        // opened
   const Json& model_description() const { return model_description_; }  // without its path
   const Workload* data() const { return data_; }                        // null when no metric reads text windows
   const std::vector<const Workload*>& questions() const { return questions_; }  // of every zero-shot task

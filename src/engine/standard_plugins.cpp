@@ -1,11 +1,11 @@
 #include "engine/plugins.h"
-#include "weights/weight_quantizer.h"
-#include "weights/register.h"
 #include "eval/evaluator.h"
 #include "eval/register.h"
 #include "methods/method.h"
 #include "methods/register.h"
 #include "models/network.h"
+#include "weights/register.h"
+#include "weights/weight_quantizer.h"
 
 namespace stamp {
 

@@ -64,7 +64,7 @@ struct StreamedRequest {
 struct StreamedResult {
   std::unique_ptr<Network> network;  // its slots; no block is loaded any more
   std::vector<SlotPlan> plans;       // bits, without transforms
-  std::vector<PassOutcome> passes;  // as requested
+  std::vector<PassOutcome> passes;   // as requested
   Json training = Json::array();
   // What was measured on the way and was not there before.
   std::optional<ChannelMaxima> maxima;

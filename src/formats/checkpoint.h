@@ -42,7 +42,8 @@ struct TensorInfo {
   std::vector<std::int64_t> shape;  // torch order (row-major, outermost first)
   const std::byte* data = nullptr;  // in the mapping
   std::uint64_t bytes = 0;
-  int file = 0;  // index into files()
+  int file = 0;         // index into files()
+  bool mapped = false;  // `data` lies in a read-only mapping of that file, whose pages may go and come back
   std::int64_t elements() const;
   std::int64_t columns() const { return shape.empty() ? 1 : shape.back(); }
   std::int64_t rows() const { return columns() == 0 ? 0 : elements() / columns(); }

@@ -91,6 +91,7 @@ class GgufCheckpoint : public Checkpoint, public TokenizerHolder {
         throw DataError(path + ": the tensor \"" + tensor.name + "\" is also in " +
                         mapped_[other->second]->path().string());
       tensor.file = static_cast<int>(mapped_.size());
+      tensor.mapped = true;
       tensors_.push_back(std::move(tensor));
     }
     mapped_.push_back(std::move(mapped));

@@ -78,6 +78,7 @@ class HfCheckpoint : public Checkpoint, public TokenizerHolder {
       if (!fresh)
         throw DataError(path.string() + ": the tensor \"" + tensor.name + "\" is also in " + files_[other->second]);
       tensor.file = static_cast<int>(files_.size());
+      tensor.mapped = true;
       tensors_.push_back(std::move(tensor));
     }
     files_.push_back(path.string());

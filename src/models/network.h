@@ -134,7 +134,8 @@ class CacheSite : public Slot {
  public:
   using Slot::Slot;
   // k -> k R on every head, and on the queries that meet it R itself, or `query` where R is not orthonormal: q R^-T.
-  void set_head_rotation(std::shared_ptr<const FeatureTransform> r, std::shared_ptr<const FeatureTransform> query = {}) {
+  void set_head_rotation(std::shared_ptr<const FeatureTransform> r,
+                         std::shared_ptr<const FeatureTransform> query = {}) {
     query_rotation_ = query ? std::move(query) : r;
     rotation_ = std::move(r);
   }
@@ -215,8 +216,8 @@ class Network {
 
   virtual std::size_t blocks() const = 0;
   virtual std::vector<LinearSite*> block_sites(std::size_t block) = 0;  // in the order in which they run
-  // Weights of a block from the checkpoint, plain; sites, slots and quantizers stay when they go. load() of a block that
-  // is there does nothing; a block that was changed and released comes back unchanged.
+  // Weights of a block from the checkpoint, plain; sites, slots and quantizers stay when they go. load() of a block
+  // that is there does nothing; a block that was changed and released comes back unchanged.
   virtual void load(std::size_t block) = 0;
   virtual void release(std::size_t block) = 0;
   virtual void pack(std::size_t block) = 0;  // after the last change of its weights; running unpacked is allowed

@@ -44,7 +44,7 @@ at::Tensor load_matrix(const TensorInfo& tensor) {
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::int64_t first = 0; first < rows; first += chunk)
     read_rows(tensor, first, std::min(chunk, rows - first), to + first * columns);
-  drop_mapped(tensor.data, tensor.bytes);  // the file's pages have done their work
+  if (tensor.mapped) drop_mapped(tensor.data, tensor.bytes);  // the file's pages have done their work
   return out;
 }
 
@@ -70,7 +70,7 @@ void gather_rows(const TensorInfo& tensor, const std::int64_t* ids, std::int64_t
   const std::int64_t columns = tensor.columns();
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < count; ++i) read_rows(tensor, ids[i], 1, out + i * columns);
-  drop_mapped(tensor.data, tensor.bytes);
+  if (tensor.mapped) drop_mapped(tensor.data, tensor.bytes);
 }
 
 }  // namespace stamp

@@ -18,8 +18,10 @@ at::Tensor joined(const at::Tensor& matrix, std::int64_t parent, std::int64_t pa
                   std::int64_t own_rows) {
   at::Tensor out = fresh_matrix(parent_rows + own_rows, matrix.size(1));
   const auto width = static_cast<std::size_t>(matrix.size(1)) * sizeof(float);
-  std::memcpy(view(out).row(0), part(matrix, parent, parent_rows).row(0), width * static_cast<std::size_t>(parent_rows));
-  std::memcpy(view(out).row(parent_rows), part(matrix, own, own_rows).row(0), width * static_cast<std::size_t>(own_rows));
+  std::memcpy(view(out).row(0), part(matrix, parent, parent_rows).row(0),
+              width * static_cast<std::size_t>(parent_rows));
+  std::memcpy(view(out).row(parent_rows), part(matrix, own, own_rows).row(0),
+              width * static_cast<std::size_t>(own_rows));
   return out;
 }
 

@@ -9,10 +9,10 @@
 #include <new>
 
 #include "base/seed.h"
-#include "weights/register.h"
 #include "eval/register.h"
 #include "methods/method.h"
 #include "methods/rtn.h"
+#include "weights/register.h"
 
 namespace stamp::test {
 

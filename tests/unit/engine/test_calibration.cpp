@@ -102,8 +102,8 @@ TEST_CASE("bases are orthonormal, diagonalise the correlation, and do not depend
     options.budget_bytes = budget;
     std::vector<std::vector<float>> kept(slots.size());
     measure_bases(
-        whole_pass(*b.network, *b.items), slots, options, [&](std::size_t i, std::vector<float> v) { kept[i] = std::move(v); },
-        b.monitor);
+        whole_pass(*b.network, *b.items), slots, options,
+        [&](std::size_t i, std::vector<float> v) { kept[i] = std::move(v); }, b.monitor);
     return kept;
   };
   const auto one_pass = measure(1 << 20);
@@ -147,10 +147,10 @@ TEST_CASE("observers leave after a pass, also after a failure") {
   observe_items(
       whole_pass(*b.network, *b.items), slots, [&](std::size_t, ConstMatrixView) { ++seen; }, b.monitor);
   CHECK(seen == 9);
-  CHECK_THROWS_AS(
-      observe_items(
-          whole_pass(*b.network, *b.items), slots, [&](std::size_t, ConstMatrixView) { throw TrialError("x", "y"); }, b.monitor),
-      TrialError);
+  CHECK_THROWS_AS(observe_items(
+                      whole_pass(*b.network, *b.items), slots,
+                      [&](std::size_t, ConstMatrixView) { throw TrialError("x", "y"); }, b.monitor),
+                  TrialError);
   b.network->run(b.items->item(0));
   CHECK(seen == 9);
 }

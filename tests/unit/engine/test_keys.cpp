@@ -90,7 +90,8 @@ TEST_CASE("what cannot change the weights does not change their key") {
   // Without calibration the calibration text does not matter either.
   KeyContext other = context();
   other.calibration["digest"] = "d";
-  CHECK(prepared_key(context(), test::fake_trial(), false, false) == prepared_key(other, test::fake_trial(), false, false));
+  CHECK(prepared_key(context(), test::fake_trial(), false, false) ==
+        prepared_key(other, test::fake_trial(), false, false));
 }
 
 TEST_CASE("what a method trained depends on the grids, not on the sequence transform") {

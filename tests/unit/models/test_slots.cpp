@@ -112,7 +112,8 @@ TEST_CASE("a slot quantizes a copy of what others still read, and its own tensor
   CHECK(difference(site.forward(std::move(own), whole_sequence(x.size(0)))[0], expected) <= 1e-5);
   CHECK(storage != nullptr);
   site.set_quantizer(nullptr);
-  CHECK(difference(site.forward(x, whole_sequence(x.size(0)))[0], plain_product(x, site.weights()[0].weight, site.weights()[0].bias)) <= 1e-5);
+  CHECK(difference(site.forward(x, whole_sequence(x.size(0)))[0],
+                   plain_product(x, site.weights()[0].weight, site.weights()[0].bias)) <= 1e-5);
 }
 
 TEST_CASE("the observer sees the activation behind the online transform and before the quantizer") {
