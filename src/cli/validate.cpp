@@ -3,6 +3,7 @@
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "config/compose.h"
 #include "config/yaml.h"
 #include "sweep/plan.h"
 
@@ -15,12 +16,19 @@ struct Options {
   std::vector<std::string> overrides;
 };
 
+// A sweep over no model of its own is one that models' files share.
+bool names_a_model(const std::string& file) {
+  std::vector<std::string> faults;
+  return compose(file, {}, faults).find("model") != nullptr || !faults.empty();
+}
+
 // What a file is shows in its first keys: paper values, expectations, an experiment, or a piece to be extended.
 std::string validate_file(const std::string& file, const Options& options, const Catalog& catalog) {
   const YamlNode root = read_yaml(file);
   if (root.find("entries")) return fmt::format("paper values, {} entries", read_paper(file).size());
   if (root.find("expectations")) return fmt::format("{} expectations", read_expectations(file).size());
-  const bool piece = root.is_map() && !root.find("name") && !root.find("sweep") && !root.find("evaluate");
+  const bool piece =
+      root.is_map() && !root.find("name") && !root.find("evaluate") && (!root.find("sweep") || !names_a_model(file));
   if (piece && options.overrides.empty()) {
     for (const std::string& warning : read_piece(file, catalog).warnings) say("warning: " + warning);
     return "a piece to extend";

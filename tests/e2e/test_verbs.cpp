@@ -43,6 +43,17 @@ TEST_CASE("wrong usage never exits 0") {
   CHECK(box.stamp({"completion", "tcsh"}).code == 2);
 }
 
+TEST_CASE("a sweep without a model of its own is a piece that models' files extend") {
+  const Sandbox box;
+  box.write("grid.yaml", "schema: 1\nsweep: {axes: {quantization.sequence.transform: [identity, haar]}}\n");
+  const Ended piece = box.stamp({"validate", "grid.yaml"});
+  INFO(piece.err);
+  CHECK(piece.code == 0);
+  CHECK(contains(piece.out, "a piece to extend"));
+  box.write("grid.yaml", "schema: 1\nsweep: {axes: {quantization.sequence.transform: [identity, hair]}}\n");
+  CHECK(box.stamp({"validate", "grid.yaml"}).code == 2);
+}
+
 TEST_CASE("plan writes nothing and reads like a sentence") {
   const Sandbox box;
   std::string text = experiment_text;
