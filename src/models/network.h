@@ -152,9 +152,9 @@ class CacheSite : public Slot {
 class WeightRotation;
 
 // What a rotation method needs of a network whose residual stream may be rotated (decoders with RMSNorm).
-// Everything is offline and exact: the function does not change. Blocks change one at a time, so that a model larger
-// than memory can be walked through; the ends (embedding, final norm, head) change at once. Specification methods 6.1,
-// 6.2.
+// Exact: the function does not change. Offline, except that branches with a norm behind them are rotated behind it,
+// online. Blocks change one at a time, so that a model larger than memory can be walked through; the ends (embedding,
+// final norm, head) change at once. Specification methods 6.1, 6.2.
 class ResidualRotation {
  public:
   virtual ~ResidualRotation() = default;
