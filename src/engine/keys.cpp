@@ -14,7 +14,7 @@ constexpr int reference_version = 1;
 constexpr int channel_maxima_version = 1;
 constexpr int basis_version = 1;
 constexpr int row_energies_version = 1;
-constexpr int training_version = 1;
+constexpr int training_version = 2;
 
 Json machine(const KeyContext& context) {
   return {{"threads", context.threads}, {"arithmetic", context.arithmetic}};
@@ -31,6 +31,29 @@ Json activation_grid(const ActivationSpec& a) {
 Json cache_grid(const CacheSpec& c) {
   if (c.bits >= 16) return {{"bits", 16}};
   return {{"bits", c.bits}, {"granularity", c.granularity}, {"symmetric", c.symmetric}, {"clip", c.clip}};
+}
+
+Json grids_of(const QuantizationSpec& q) {
+  return {{"activations", activation_grid(q.activations)}, {"kv_cache", cache_grid(q.kv_cache)}};
+}
+
+// The grid of the weights, not how they get onto it: methods are trained without the latter.
+Json weight_grid_of(const WeightSpec& w) {
+  Json grid = {{"bits", w.bits}};
+  if (w.bits >= 16) return grid;
+  grid["granularity"] = w.granularity;
+  if (w.granularity == "group") grid["group_size"] = w.group_size;
+  grid["symmetric"] = w.symmetric;
+  return grid;
+}
+
+Json method_key(const KeyContext& context, const TrialSpec& spec) {
+  const QuantizationSpec& q = spec.quantization;
+  return {{"model", context.model.value("digest", Json())},
+          {"method", q.method},
+          {"options", q.method_options},
+          {"seed", method_seed(spec)},
+          {"key_cache_quantized", q.kv_cache.bits < 16}};
 }
 
 }  // namespace
@@ -63,31 +86,28 @@ Json channel_maxima_key(const KeyContext& context) {
 
 Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated, bool trained) {
   const QuantizationSpec& q = spec.quantization;
-  Json weights = {{"bits", q.weights.bits}};
+  Json weights = weight_grid_of(q.weights);
   if (q.weights.bits < 16) {
     weights["quantizer"] = q.weights.quantizer;
-    weights["granularity"] = q.weights.granularity;
-    if (q.weights.granularity == "group") weights["group_size"] = q.weights.group_size;
-    weights["symmetric"] = q.weights.symmetric;
     weights["clip_search"] = q.weights.clip_search;
     weights["options"] = q.weights.options;
   }
-  Json key = {{"model", context.model.value("digest", Json())},
-              {"method", q.method},
-              {"options", q.method_options},
-              {"seed", method_seed(spec)},
-              {"key_cache_quantized", q.kv_cache.bits < 16},
-              {"weights", weights}};
+  Json key = method_key(context, spec);
+  key["weights"] = std::move(weights);
   if (calibrated) key["calibration"] = context.calibration;
-  if (trained) key["grids"] = {{"activations", activation_grid(q.activations)}, {"kv_cache", cache_grid(q.kv_cache)}};
+  if (trained) key["grids"] = grids_of(q);
   return key;
 }
 
 Json training_key(const KeyContext& context, const TrialSpec& spec, const Json& part) {
-  return {{"version", training_version},
-          {"prepared", prepared_key(context, spec, true, true)},
-          {"machine", machine(context)},
-          {"part", part}};
+  Json key = method_key(context, spec);
+  key["version"] = training_version;
+  key["weights"] = weight_grid_of(spec.quantization.weights);
+  key["calibration"] = context.calibration;
+  key["grids"] = grids_of(spec.quantization);
+  key["machine"] = machine(context);
+  key["part"] = part;
+  return key;
 }
 
 Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot) {

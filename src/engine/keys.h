@@ -24,7 +24,7 @@ Json channel_maxima_key(const KeyContext& context);
 // Method, weights, and whether the key cache is quantized; calibration where `calibrated`; the grids of activations and
 // caches where the method was `trained` under them.
 Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated, bool trained);
-// A part of what a trained method keeps.
+// A part of what a trained method keeps. How weights get onto their grid (quantizer, clip search) is not in it.
 Json training_key(const KeyContext& context, const TrialSpec& spec, const Json& part);
 // Bases of the token correlation at the slots of a prepared network.
 Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot);

@@ -106,7 +106,12 @@ TEST_CASE("what a method trained depends on the grids, not on the sequence trans
   t = test::fake_trial();
   t.quantization.sequence.transform = "dct";
   t.quantization.kv_cache.transformed = false;
+  t.quantization.weights.quantizer = "gptq";
+  t.quantization.weights.clip_search = !t.quantization.weights.clip_search;
   CHECK(training_key(context(), t, part) == usual);
+  t.quantization.weights.bits = 3;
+  CHECK(training_key(context(), t, part) != usual);
+  t = test::fake_trial();
   CHECK(training_key(context(), t, {{"block", 1}}) != usual);
 }
 
