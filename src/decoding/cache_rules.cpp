@@ -24,12 +24,6 @@ std::unique_ptr<SequenceTransform> chunk_transform(const QuantizationSpec& q, st
   return make_sequence_transform(q.sequence.transform, request);
 }
 
-bool needs_basis(const std::string& name) {
-  for (const SequenceTransformPlugin& p : sequence_transforms())
-    if (p.info.name == name) return p.info.needs_calibration;
-  return false;  // make_sequence_transform() says what is wrong with the name
-}
-
 [[noreturn]] void refuse(const std::string& why) {
   throw TrialError("unsupported", "the chunks of a decoding cache: " + why);
 }

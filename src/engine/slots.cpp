@@ -50,10 +50,7 @@ std::int64_t high_tokens_of(const AllocationSpec& allocation, std::int64_t token
 }
 
 bool needs_bases(const QuantizationSpec& spec) {
-  const auto& all = sequence_transforms();
-  return std::any_of(all.begin(), all.end(), [&](const SequenceTransformPlugin& p) {
-    return p.info.name == spec.sequence.transform && p.info.needs_calibration;
-  });
+  return needs_basis(spec.sequence.transform);
 }
 
 bool needs_row_energies(const AllocationSpec& allocation) {
@@ -81,44 +78,6 @@ std::unique_ptr<SequenceTransform> with_skipped(std::int64_t skip, std::unique_p
   return skip_first(skip, std::move(inner));
 }
 
-void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
-                    const CalibratedTransform& calibrated) {
-  std::shared_ptr<const SequenceTransform> shared, identity;
-  for (SlotPlan& plan : plans) {
-    if (!plan.transformed) {
-      if (!identity) {
-        SequenceTransformRequest request;
-        request.tokens = tokens;
-        identity = make_sequence_transform("identity", request);
-      }
-      plan.transform = identity;
-    } else if (calibrated) {
-      plan.transform = calibrated(plan.slot->info());
-    } else {
-      if (!shared)
-        shared = with_skipped(spec.sequence.skip_first,
-                              make_sequence_transform(spec.sequence.transform, transform_request(spec, tokens, gemm)));
-      plan.transform = shared;
-    }
-  }
-}
-
-void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, std::int64_t tokens,
-              const std::vector<RowEnergies>& energies) {
-  const AllocatorPlugin& plugin = allocator(allocation.kind);
-  for (std::size_t i = 0; i < plans.size(); ++i) {
-    AllocationRequest request;
-    request.tokens = tokens;
-    request.low_bits = plans[i].low_bits;
-    request.options = allocation.options;
-    if (i < energies.size()) {
-      request.energies = energies[i].energy;
-      request.spread_energies = energies[i].spread;
-    }
-    plans[i].bits = plugin.allocate(request);
-  }
-}
-
 namespace {
 
 std::shared_ptr<const SequenceTransform> identity_of(std::int64_t tokens) {
@@ -127,24 +86,61 @@ std::shared_ptr<const SequenceTransform> identity_of(std::int64_t tokens) {
   return make_sequence_transform("identity", request);
 }
 
-bool calibrated_for_one_length(const QuantizationSpec& spec) {
-  return needs_bases(spec) || needs_row_energies(spec.allocation);
+// The trial's transform behind its skipped tokens. TrialError when there is nothing behind them.
+std::shared_ptr<const SequenceTransform> transform_behind_skipped(const QuantizationSpec& spec, std::int64_t tokens,
+                                                                  Gemm gemm) {
+  return with_skipped(spec.sequence.skip_first,
+                      make_sequence_transform(spec.sequence.transform, transform_request(spec, tokens, gemm)));
 }
 
-RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens) {
+RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens,
+                const RowEnergies* energies = nullptr) {
   AllocationRequest request;
   request.tokens = tokens;
   request.low_bits = low_bits;
   request.options = allocation.options;
+  if (energies) {
+    request.energies = energies->energy;
+    request.spread_energies = energies->spread;
+  }
   return allocator(allocation.kind).allocate(request);
+}
+
+}  // namespace
+
+void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
+                    const CalibratedTransform& calibrated) {
+  std::shared_ptr<const SequenceTransform> shared, identity;
+  for (SlotPlan& plan : plans) {
+    if (!plan.transformed) {
+      if (!identity) identity = identity_of(tokens);
+      plan.transform = identity;
+    } else if (calibrated) {
+      plan.transform = calibrated(plan.slot->info());
+    } else {
+      if (!shared) shared = transform_behind_skipped(spec, tokens, gemm);
+      plan.transform = shared;
+    }
+  }
+}
+
+void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, std::int64_t tokens,
+              const std::vector<RowEnergies>& energies) {
+  for (std::size_t i = 0; i < plans.size(); ++i)
+    plans[i].bits = bits_of(allocation, plans[i].low_bits, tokens, i < energies.size() ? &energies[i] : nullptr);
+}
+
+namespace {
+
+bool calibrated_for_one_length(const QuantizationSpec& spec) {
+  return needs_bases(spec) || needs_row_energies(spec.allocation);
 }
 
 // No longer than what is skipped: nothing is transformed.
 std::shared_ptr<const SequenceTransform> transform_of(const QuantizationSpec& spec, bool transformed,
                                                       std::int64_t tokens, Gemm gemm) {
   if (!transformed || tokens <= spec.sequence.skip_first) return identity_of(tokens);
-  return with_skipped(spec.sequence.skip_first,
-                      make_sequence_transform(spec.sequence.transform, transform_request(spec, tokens, gemm)));
+  return transform_behind_skipped(spec, tokens, gemm);
 }
 
 RowBits low_bits_only(double low_bits, std::int64_t tokens) {

@@ -3,13 +3,11 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
-#include <cmath>
-#include <limits>
 #include <optional>
 
 #include "base/error.h"
 #include "decoding/cached_sequence.h"
-#include "eval/interval.h"
+#include "eval/loss_metrics.h"
 #include "models/network.h"
 #include "results/record.h"
 
@@ -45,40 +43,18 @@ class DecodePerplexityEvaluator : public Evaluator {
     }
     CachedSequence sequence(network, *rules_, CacheView::keep, decode.continuation == "full");
     const std::vector<float> losses = sequence.losses(tokens, decode.prefill, most_rows);
-    double sum = 0;
-    for (const float loss : losses) sum += static_cast<double>(loss);
-    const double mean = sum / static_cast<double>(losses.size());
-    if (!std::isfinite(mean))
-      throw TrialError("nan_metric",
-                       fmt::format("decode_perplexity: the mean loss of item {} is {}", item.index, mean));
-    means_.push_back(mean);
+    means_.push_back(checked_mean(losses, "decode_perplexity", item.index));
     tokens_ = sequence.cache().tokens();
     bytes_ = sequence.cache().stored_bytes();
   }
 
   std::vector<Metric> finish(const std::vector<SlotResult>&) override {
     if (means_.empty()) return {};
-    Metric nll = metric("decode_nll", mean_of(means_), "nats");
-    nll.items = means_;
-    if (const auto interval = mean_interval(means_)) {
-      nll.low = interval->low;
-      nll.high = interval->high;
-    }
-    Metric perplexity = nll;
-    perplexity.name = "decode_perplexity";
-    perplexity.unit = "";
-    perplexity.value = std::exp(nll.value);
-    if (!std::isfinite(perplexity.value))
-      throw TrialError("nan_metric",
-                       fmt::format("decode_perplexity: exp of the mean loss {} is not finite", nll.value));
-    if (nll.low && nll.high) {
-      perplexity.low = std::exp(*nll.low);
-      perplexity.high = std::exp(*nll.high);
-    }
+    std::vector<Metric> all = loss_metrics(means_, metric("", 0, ""), "decode_");
     // Of the full sequence, open rows included; float32 rows where nothing is quantized.
-    Metric bytes = metric("cache_bytes_per_token", static_cast<double>(bytes_) / static_cast<double>(tokens_), "bytes");
-    Metric bits = metric("cache_bits", cache_average_bits(*rules_, tokens_), "bits");
-    return {perplexity, nll, bytes, bits};
+    all.push_back(metric("cache_bytes_per_token", static_cast<double>(bytes_) / static_cast<double>(tokens_), "bytes"));
+    all.push_back(metric("cache_bits", cache_average_bits(*rules_, tokens_), "bits"));
+    return all;
   }
 
  private:

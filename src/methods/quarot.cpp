@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "base/error.h"
+#include "methods/seeded_rotations.h"
 #include "models/network.h"
 #include "models/weight_algebra.h"
 
@@ -11,39 +11,10 @@ namespace {
 
 using Transform = std::shared_ptr<const FeatureTransform>;
 
-class Rotations {
- public:
-  Rotations(const MethodContext& context)
-      : random_(text_option(context.options, "rotation") == "random"),
-        seed_(context.seed + static_cast<std::uint64_t>(integer_option(context.options, "seed"))),
-        warn_(context.warn) {}
-
-  // Of the residual stream: signs make a Hadamard matrix one of many, so that its seed matters.
-  Transform residual(std::int64_t size) const {
-    if (!random_ && hadamard_exists(size)) return randomized_hadamard(size, seed_, "quarot residual");
-    return orthogonal(size, "quarot residual", "the residual stream");
-  }
-  Transform plain(std::int64_t size, const std::string& purpose, const std::string& what) const {
-    if (!random_ && hadamard_exists(size)) return hadamard(size);
-    return orthogonal(size, "quarot " + purpose, what);
-  }
-
- private:
-  Transform orthogonal(std::int64_t size, const std::string& purpose, const std::string& what) const {
-    if (!random_ && warn_)
-      warn_("quarot: no Hadamard matrix of size " + std::to_string(size) + " is known; " + what +
-            " is rotated with a seeded random orthogonal matrix");
-    return random_orthogonal(size, seed_, purpose, torch_gemm);
-  }
-  bool random_;
-  std::uint64_t seed_;
-  std::function<void(const std::string&)> warn_;
-};
-
 class Rotating : public MethodRun {
  public:
   // All blocks of a decoder have one shape; the transforms are shared.
-  Rotating(ResidualRotation& residual, const Rotations& rotations, Transform stream, bool key_cache_quantized)
+  Rotating(ResidualRotation& residual, const SeededRotations& rotations, Transform stream, bool key_cache_quantized)
       : residual_(residual), stream_(std::move(stream)), stream_rotation_(*stream_), keys_(key_cache_quantized) {
     const ResidualRotation::AttentionBlock first = residual.attention(0);
     per_head_ = rotations.plain(first.head_dim, "head", "every head");
@@ -83,15 +54,12 @@ class Rotating : public MethodRun {
 class QuaRotMethod : public Method {
  public:
   std::unique_ptr<MethodRun> start(Network& network, const MethodContext& context) const override {
-    ResidualRotation* residual = network.residual_rotation();
-    if (!residual)
-      throw TrialError("method", "quarot needs a model whose residual stream can be rotated (a decoder with RMSNorm)");
-    if (const std::string why = residual->refusal(); !why.empty()) throw TrialError("method", "quarot: " + why);
-    const Rotations rotations(context);
-    Transform stream = rotations.residual(residual->width());
-    residual->fold_final_norm();
-    residual->rotate_ends(stream);
-    return std::make_unique<Rotating>(*residual, rotations, std::move(stream), context.quantization.kv_cache.bits < 16);
+    ResidualRotation& residual = rotatable(network, "quarot");
+    const SeededRotations rotations(context, "quarot");
+    Transform stream = rotations.with_signs(residual.width(), "residual", "the residual stream");
+    residual.fold_final_norm();
+    residual.rotate_ends(stream);
+    return std::make_unique<Rotating>(residual, rotations, std::move(stream), context.quantization.kv_cache.bits < 16);
   }
 };
 

@@ -9,79 +9,30 @@
 #include <stdexcept>
 
 #include "base/error.h"
+#include "methods/seeded_rotations.h"
 #include "methods/spinquant_decoder.h"
 #include "models/network.h"
 #include "models/weight_algebra.h"
 #include "training/cayley.h"
 #include "training/spinquant_trainer.h"
+#include "training/trial_rules.h"
 
 namespace stamp {
 namespace {
 
-using training::FakeQuantize;
 using training::Rotations;
 using training::SpinQuantState;
 using Transform = std::shared_ptr<const FeatureTransform>;
 
-// A dense orthonormal matrix that no faster routine is known for.
-class Learned final : public FeatureTransform {
- public:
-  explicit Learned(const at::Tensor& matrix) : size_(matrix.size(0)), exact_(values_of(matrix)) {
-    rounded_.assign(exact_.begin(), exact_.end());
-  }
-  std::int64_t size() const override { return size_; }
-  std::string name() const override { return "learned rotation " + std::to_string(size_); }
-  void apply(MatrixView rows) const override { multiply(rows, false); }
-  void invert(MatrixView rows) const override { multiply(rows, true); }
-  std::vector<double> matrix() const override { return exact_; }
-
- private:
-  static std::vector<double> values_of(const at::Tensor& matrix) {
-    const at::Tensor dense = matrix.contiguous();
-    return {dense.const_data_ptr<double>(), dense.const_data_ptr<double>() + dense.numel()};
-  }
-  void multiply(MatrixView rows, bool transposed) const {
-    if (rows.cols != size_) throw std::logic_error(name() + " on rows of " + std::to_string(rows.cols));
-    std::vector<float> copy(static_cast<std::size_t>(rows.rows * size_));
-    for (std::int64_t i = 0; i < rows.rows; ++i) std::copy_n(rows.row(i), size_, copy.data() + i * size_);
-    torch_gemm({copy.data(), rows.rows, size_, size_}, {rounded_.data(), size_, size_, size_}, transposed, rows);
-  }
-  std::int64_t size_;
-  std::vector<double> exact_;
-  std::vector<float> rounded_;
-};
-
-// The four rotations, made alike for the trained and the untrained variant.
-class Beginnings {
- public:
-  explicit Beginnings(const MethodContext& context)
-      : random_(text_option(context.options, "rotation") == "random"),
-        seed_(context.seed + static_cast<std::uint64_t>(integer_option(context.options, "seed"))),
-        warn_(context.warn) {}
-
-  // Learned ones: signs make a Hadamard matrix one of many.
-  Transform signed_one(std::int64_t size, const std::string& purpose, const std::string& what) const {
-    if (!random_ && hadamard_exists(size)) return randomized_hadamard(size, seed_, "spinquant " + purpose);
-    return orthogonal(size, purpose, what);
-  }
-  // Fixed ones.
-  Transform plain(std::int64_t size, const std::string& purpose, const std::string& what) const {
-    if (!random_ && hadamard_exists(size)) return hadamard(size);
-    return orthogonal(size, purpose, what);
-  }
-  std::uint64_t seed() const { return seed_; }
-
- private:
-  Transform orthogonal(std::int64_t size, const std::string& purpose, const std::string& what) const {
-    if (!random_ && warn_)
-      warn_("spinquant: no Hadamard matrix of size " + std::to_string(size) + " is known; " + what +
-            " is rotated with a seeded random orthogonal matrix");
-    return random_orthogonal(size, seed_, "spinquant " + purpose, torch_gemm);
-  }
-  bool random_;
-  std::uint64_t seed_;
-  std::function<void(const std::string&)> warn_;
-};
+// Orthonormal, float64, n x n; its inverse is its transpose.
+Transform learned_rotation(const at::Tensor& matrix) {
+  const auto values_of = [](const at::Tensor& m) {
+    const at::Tensor plain = m.contiguous();
+    return std::vector<double>(plain.const_data_ptr<double>(), plain.const_data_ptr<double>() + plain.numel());
+  };
+  const std::int64_t n = matrix.size(0);
+  return dense("learned rotation " + std::to_string(n), n, values_of(matrix), values_of(matrix.t()), torch_gemm);
+}
 
 struct Parts {
   Transform residual;            // R1
@@ -90,12 +41,13 @@ struct Parts {
   Transform down;                // R4
 };
 
-Parts beginnings(const Beginnings& make, ResidualRotation& residual, std::size_t blocks, bool keys) {
+// The four rotations, made alike for the trained and the untrained variant.
+Parts beginnings(const SeededRotations& make, ResidualRotation& residual, std::size_t blocks, bool keys) {
   const ResidualRotation::AttentionBlock first = residual.attention(0);  // all blocks of a decoder have one shape
   Parts parts;
-  parts.residual = make.signed_one(residual.width(), "residual", "the residual stream");
+  parts.residual = make.with_signs(residual.width(), "residual", "the residual stream");
   for (std::size_t b = 0; b < blocks; ++b)
-    parts.heads.push_back(make.signed_one(first.head_dim, "head " + std::to_string(b), "every head"));
+    parts.heads.push_back(make.with_signs(first.head_dim, "head " + std::to_string(b), "every head"));
   // After RoPE, which does not commute with it; of use only to a quantizer of the keys.
   if (keys) parts.key = make.plain(first.head_dim, "key", "every query and key head");
   parts.down = make.plain(first.down->info().features, "feed-forward", "the input of down_proj");
@@ -107,24 +59,6 @@ at::Tensor matrix_of(const FeatureTransform& transform) {
   at::Tensor out = at::empty({transform.size(), transform.size()}, at::TensorOptions(at::kDouble));
   std::copy(values.begin(), values.end(), out.data_ptr<double>());
   return out;
-}
-
-FakeQuantize grid_of(const ActivationSpec& spec) {
-  FakeQuantize how;
-  how.bits = spec.bits;
-  how.symmetric = spec.symmetric;
-  how.clip = spec.clip;
-  how.group = spec.granularity == "group" ? spec.group_size : 0;
-  return how;
-}
-
-FakeQuantize grid_of(const CacheSpec& spec, std::int64_t head_dim) {
-  FakeQuantize how;
-  how.bits = spec.bits;
-  how.symmetric = spec.symmetric;
-  how.clip = spec.clip;
-  how.group = spec.granularity == "head" ? head_dim : 0;
-  return how;
 }
 
 // Training sequences: the calibration items cut into pieces of `tokens`; a shorter rest is dropped, shorter items stay
@@ -157,8 +91,8 @@ Rotations trained(Network& network, const MethodContext& context, const Parts& p
   const Json& o = context.options;
   const std::int64_t head_dim = parts.heads.at(0)->size();
   training::SpinQuantOptions options;
-  options.activations = grid_of(context.quantization.activations);
-  options.keys = options.values = grid_of(context.quantization.kv_cache, head_dim);
+  options.activations = training::rule_of(context.quantization.activations);
+  options.keys = options.values = training::rule_of(context.quantization.kv_cache, head_dim);
   options.weights.bits = static_cast<double>(integer_option(o, "train_weight_bits"));
   options.weights.symmetric = true;
   options.key_rotation = parts.key;
@@ -224,15 +158,11 @@ class Spinning : public MethodRun {
 class SpinQuantMethod : public Method {
  public:
   std::unique_ptr<MethodRun> start(Network& network, const MethodContext& context) const override {
-    ResidualRotation* residual = network.residual_rotation();
-    if (!residual)
-      throw TrialError("method",
-                       "spinquant needs a model whose residual stream can be rotated (a decoder with RMSNorm)");
-    if (const std::string why = residual->refusal(); !why.empty()) throw TrialError("method", "spinquant: " + why);
+    ResidualRotation& residual = rotatable(network, "spinquant");
     const QuantizationSpec& q = context.quantization;
-    const Beginnings make(context);
-    Parts parts = beginnings(make, *residual, network.blocks(), q.kv_cache.bits < 16);
-    residual->fold_final_norm();
+    const SeededRotations make(context, "spinquant");
+    Parts parts = beginnings(make, residual, network.blocks(), q.kv_cache.bits < 16);
+    residual.fold_final_norm();
     if (flag_option(context.options, "learn")) {
       if (q.activations.bits >= 16 && q.kv_cache.bits >= 16 &&
           integer_option(context.options, "train_weight_bits") >= 16) {
@@ -241,13 +171,13 @@ class SpinQuantMethod : public Method {
       } else {
         const Rotations learned = trained(network, context, parts, make.seed());
         // Folding takes R^T for R^-1.
-        parts.residual = std::make_shared<Learned>(training::orthonormal_rows(learned.residual));
+        parts.residual = learned_rotation(training::orthonormal_rows(learned.residual));
         for (std::size_t b = 0; b < parts.heads.size(); ++b)
-          parts.heads[b] = std::make_shared<Learned>(training::orthonormal_rows(learned.heads[b]));
+          parts.heads[b] = learned_rotation(training::orthonormal_rows(learned.heads[b]));
       }
     }
-    residual->rotate_ends(parts.residual);
-    return std::make_unique<Spinning>(*residual, std::move(parts));
+    residual.rotate_ends(parts.residual);
+    return std::make_unique<Spinning>(residual, std::move(parts));
   }
 };
 

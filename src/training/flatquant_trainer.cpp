@@ -21,6 +21,7 @@
 #include "training/adamw.h"
 #include "training/fake_quantize.h"
 #include "training/kronecker.h"
+#include "training/trial_rules.h"
 
 namespace stamp::training {
 namespace {
@@ -62,19 +63,7 @@ struct Rules {
 };
 
 Rules rules_of(const QuantizationSpec& q, std::int64_t head_dim) {
-  Rules r;
-  r.activations.bits = q.activations.bits;
-  r.activations.symmetric = q.activations.symmetric;
-  r.activations.clip = q.activations.clip;
-  r.activations.group = q.activations.granularity == "group" ? q.activations.group_size : 0;
-  r.cache.bits = q.kv_cache.bits;
-  r.cache.symmetric = q.kv_cache.symmetric;
-  r.cache.clip = q.kv_cache.clip;
-  r.cache.group = q.kv_cache.granularity == "head" ? head_dim : 0;
-  r.weights.bits = q.weights.bits;
-  r.weights.symmetric = q.weights.symmetric;
-  r.weights.group = q.weights.granularity == "group" ? q.weights.group_size : 0;
-  return r;
+  return {rule_of(q.activations), rule_of(q.kv_cache, head_dim), rule_of(q.weights)};
 }
 
 at::Tensor activation(const at::Tensor& x, const Transform& t, const Clip& clip, const FakeQuantize& rule) {

@@ -39,6 +39,12 @@ void over_tiles(const SequenceTransform& l, MatrixView x, Step step) {
 
 }  // namespace
 
+bool needs_basis(const std::string& name) {
+  const auto& all = sequence_transforms();
+  return std::any_of(all.begin(), all.end(),
+                     [&](const SequenceTransformPlugin& p) { return p.info.name == name && p.info.needs_calibration; });
+}
+
 std::unique_ptr<SequenceTransform> make_sequence_transform(const std::string& name,
                                                            const SequenceTransformRequest& request) {
   std::vector<std::string> names;

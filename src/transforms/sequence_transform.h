@@ -69,6 +69,8 @@ struct SequenceTransformPlugin {
   std::unique_ptr<SequenceTransform> (*make)(const SequenceTransformRequest&);
 };
 const std::vector<SequenceTransformPlugin>& sequence_transforms();  // transforms/register.cpp: one line each
+// Is the transform made from a calibrated basis? False for unknown names: making one says what is wrong with them.
+bool needs_basis(const std::string& name);
 // TrialError when the name is unknown or the request is refused.
 std::unique_ptr<SequenceTransform> make_sequence_transform(const std::string& name, const SequenceTransformRequest&);
 

@@ -14,6 +14,7 @@
 #include "support/scratch.h"
 #include "tokenizer/normalize.h"
 #include "tokenizer/tokenizer.h"
+#include "unit/tokenizer/wikitext.h"
 
 using namespace stamp;
 using Ids = std::vector<std::int32_t>;
@@ -135,13 +136,9 @@ TEST_CASE("Gemma 3: decoding gives the text back", "[tokenizer]") {
 TEST_CASE("Gemma 3: all of WikiText-2 test, one word of 1.3 MB", "[tokenizer]") {
   const Tokenizer* tokenizer = gemma_tokenizer();
   if (tokenizer == nullptr) return;
-  Text text;
-  try {
-    text = load_text("wikitext2-test", "");
-  } catch (const DataError& error) {
-    WARN("skipped: " << error.what());
-    return;
-  }
+  const std::optional<Text> found = stamp::test::wikitext_or_skip();
+  if (!found) return;
+  const Text& text = *found;
   const auto path = stamp::test::repository() / "tests" / "golden" / "tokenizer_gemma3.json";
   const Json golden = parse_json(stamp::test::slurp(path), path.string()).at("wikitext2_test");
   const Ids ids = tokenizer->encode(text.content, true);

@@ -13,6 +13,7 @@
 #include "support/paths.h"
 #include "support/scratch.h"
 #include "tokenizer/tokenizer.h"
+#include "unit/tokenizer/wikitext.h"
 
 using namespace stamp;
 
@@ -79,13 +80,9 @@ TEST_CASE("SmolLM2: awkward strings give llama.cpp's ids", "[tokenizer]") {
 TEST_CASE("SmolLM2: all of WikiText-2 test gives llama.cpp's ids, fast", "[tokenizer]") {
   const Tokenizer* tokenizer = smollm2_tokenizer();
   if (tokenizer == nullptr) return;
-  Text text;
-  try {
-    text = load_text("wikitext2-test", "");
-  } catch (const DataError& error) {
-    WARN("skipped: " << error.what());
-    return;
-  }
+  const std::optional<Text> found = stamp::test::wikitext_or_skip();
+  if (!found) return;
+  const Text& text = *found;
   REQUIRE(text.digest == "696cca6b65a171b0a358a4be6732cdfdf2dd6164a32e20fd70e3c13fc4dfae83");
   const auto begin = std::chrono::steady_clock::now();
   const auto ids = tokenizer->encode(text.content, true);
