@@ -34,7 +34,6 @@ ResidualRotation& rotatable(Network& network, const std::string& method) {
   ResidualRotation* residual = network.residual_rotation();
   if (!residual)
     throw TrialError("method", method + " needs a model whose residual stream can be rotated (a decoder with RMSNorm)");
-  if (const std::string why = residual->refusal(); !why.empty()) throw TrialError("method", method + ": " + why);
   return *residual;
 }
 

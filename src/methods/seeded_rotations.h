@@ -34,7 +34,7 @@ class SeededRotations {
   std::function<void(const std::string&)> warn_;
 };
 
-// The residual stream of a network that can be rotated; TrialError ("method") naming `method` and why not otherwise.
+// The residual stream of a network; TrialError ("method") naming `method` where it cannot be rotated.
 ResidualRotation& rotatable(Network& network, const std::string& method);
 
 }  // namespace stamp

@@ -1,5 +1,6 @@
 // SmoothQuant: per-channel scales move outliers from activations into weights. Specification methods 5.
 #pragma once
+#include "base/option_info.h"
 #include "methods/method.h"
 
 namespace stamp {
@@ -12,14 +13,8 @@ struct SmoothQuant {
     i.source = "SmoothQuant (Xiao et al. 2023), eq. 4; specification methods 5";
     i.cost = "none online (folded)";
     i.needs_calibration = true;
-    OptionInfo alpha;
-    alpha.name = "alpha";
-    alpha.type = OptionInfo::Type::real;
-    alpha.fallback = 0.5;
-    alpha.min = 0.0;
-    alpha.max = 1.0;
-    alpha.help = "migration strength: 0 leaves all to the activations, 1 moves all into the weights";
-    i.options = {alpha};
+    i.options = {option::real("alpha", 0.5, 0, 1,
+                              "migration strength: 0 leaves all to the activations, 1 moves all into the weights")};
     return i;
   }
   static std::unique_ptr<Method> make();

@@ -26,6 +26,7 @@ struct Segment {
   std::int64_t position = 0;  // of its first row, for RoPE and windows
   std::int64_t parent = -1;   // an earlier segment, whose rows its own ones see; -1 = none
   bool transformed = true;    // false: the decode rule, L = I and low bits (methods 2.8, 2.11)
+  std::int64_t width = 0;     // of the grid that the rows fill line by line; 0 = a plain sequence
 };
 using Segments = std::vector<Segment>;
 Segments whole_sequence(std::int64_t rows);
@@ -159,8 +160,6 @@ class ResidualRotation {
  public:
   virtual ~ResidualRotation() = default;
   virtual std::int64_t width() const = 0;
-  // Empty when the residual stream may be rotated, otherwise why not, as a phrase that ends a sentence.
-  virtual std::string refusal() const { return {}; }
   virtual void fold_norms(std::size_t block) = 0;  // gamma into the weights that read the norm; weights plain
   virtual void fold_final_norm() = 0;              // into the head, which becomes a tensor of its own
   // Readers and writers of the residual stream in one block.
@@ -204,6 +203,7 @@ struct Leaving {
 struct BlockState {
   at::Tensor residual;  // s x h
   at::Tensor pending;   // what the next site's input() takes; undefined before the first step and after the last
+  std::vector<at::Tensor> held;  // what a later step of the same block needs besides; empty after the last
 };
 
 // A stack of blocks, walked one at a time by sequential calibration, block-wise training and streamed evaluation.

@@ -4,7 +4,7 @@
 #pragma once
 #include <memory>
 
-#include "base/plugin.h"
+#include "base/option_info.h"
 #include "weights/weight_quantizer.h"
 
 namespace stamp {
@@ -19,37 +19,17 @@ struct WeightGptq {
         "none online; offline one forward pass of the calibration items, X^T X of every linear input (d^2 products a "
         "token) and one factorization of it";
     i.needs_calibration = true;
-    const auto flag = [&](const char* name, bool fallback, const char* help) {
-      OptionInfo o;
-      o.name = name;
-      o.type = OptionInfo::Type::boolean;
-      o.fallback = fallback;
-      o.help = help;
-      i.options.push_back(std::move(o));
+    i.options = {
+        option::flag("act_order", false, "channels with the largest activations first"),
+        option::flag("static_groups", false,
+                     "with groups: their scales come from the weights as they were, not as compensated"),
+        option::flag("true_sequential", true,
+                     "a site's inputs come from the quantized sites before it, also within its block"),
+        option::real("percdamp", 0.01, 0, 10, "added to the diagonal of the Hessian, in means of the diagonal"),
+        option::integer("block_size", 128, 1, {}, "channels between two updates of the rest; speed, not the result"),
+        option::integer("damping_retries", 250, 0, {},
+                        "how often a tenth more damping is tried while the Hessian has no Cholesky factor"),
     };
-    const auto integer = [&](const char* name, int fallback, double min, const char* help) {
-      OptionInfo o;
-      o.name = name;
-      o.type = OptionInfo::Type::integer;
-      o.fallback = fallback;
-      o.min = min;
-      o.help = help;
-      i.options.push_back(std::move(o));
-    };
-    flag("act_order", false, "channels with the largest activations first");
-    flag("static_groups", false, "with groups: their scales come from the weights as they were, not as compensated");
-    flag("true_sequential", true, "a site's inputs come from the quantized sites before it, also within its block");
-    OptionInfo percdamp;
-    percdamp.name = "percdamp";
-    percdamp.type = OptionInfo::Type::real;
-    percdamp.fallback = 0.01;
-    percdamp.min = 0;
-    percdamp.max = 10;
-    percdamp.help = "added to the diagonal of the Hessian, in means of the diagonal";
-    i.options.push_back(std::move(percdamp));
-    integer("block_size", 128, 1, "channels between two updates of the rest; speed, not the result");
-    integer("damping_retries", 250, 0,
-            "how often a tenth more damping is tried while the Hessian has no Cholesky factor");
     return i;
   }
   static std::unique_ptr<WeightQuantizer> make();

@@ -70,7 +70,7 @@ TEST_CASE("the front program killed at 24 random moments") {
   RandomStream random(11, "kill the front");
   std::size_t killed = 0, seen = 0;
   for (int round = 0; round < 24; ++round) {
-    const pid_t pid = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "5"}});
+    const pid_t pid = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "15"}});
     if (round % 2 == 0) wait_for_worker(pid);  // else: anywhere, the start included
     sleep_ms(random.below(40));
     kill(pid, SIGKILL);
@@ -94,11 +94,13 @@ TEST_CASE("the front program killed at 24 random moments") {
 TEST_CASE("the worker killed at 24 random moments") {
   RandomStream random(12, "kill the worker");
   std::size_t killed = 0, in_trial = 0;
-  for (int round = 0; round < 24; ++round) {
+  // On a loaded machine the worker may have finished before the kill, or not begun; such rounds hold no less, but
+  // do not count.
+  for (int round = 0; (killed < 24 || in_trial < 5) && round < 96; ++round) {
     const Sandbox box;  // the front program finishes what is left, so every round needs its own folder
-    const pid_t front = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "8"}});
+    const pid_t front = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "20"}});
     const pid_t worker = wait_for_worker(front);
-    sleep_ms(random.below(60));
+    sleep_ms(random.below(100));
     if (worker > 0 && kill(worker, SIGKILL) == 0) ++killed;
     const Ended ended = box.wait(front);
     INFO(ended.err);
@@ -114,7 +116,7 @@ TEST_CASE("the worker killed at 24 random moments") {
     REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
     check_complete(box, 6);
   }
-  CHECK(killed >= 20);
+  CHECK(killed >= 24);
   CHECK(in_trial >= 5);
 }
 

@@ -11,4 +11,13 @@ const char* name_of(SlotKind kind) {
   return "";
 }
 
+const char* name_of(SlotRows rows) {
+  switch (rows) {
+    case SlotRows::sequence: return "sequence";
+    case SlotRows::grid: return "grid";
+    case SlotRows::context: return "context";
+  }
+  return "";
+}
+
 }  // namespace stamp

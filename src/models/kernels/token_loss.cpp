@@ -86,12 +86,4 @@ void add_logits(ConstMatrixView logits, std::int64_t first_id, const std::int64_
   }
 }
 
-void likeliest(ConstMatrixView logits, const std::int64_t* targets, std::int64_t* out) {
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < logits.rows; ++i) {
-    const float* row = logits.row(i);
-    out[i] = std::max_element(row, row + logits.cols) == row + targets[i] ? 1 : 0;
-  }
-}
-
 }  // namespace stamp

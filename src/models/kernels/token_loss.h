@@ -21,7 +21,5 @@ struct RunningLoss {
 // Adds logits of tokens first_id, first_id + 1, ...; one loss a row, targets anywhere in the vocabulary. One piece
 // gives the bits of token_losses.
 void add_logits(ConstMatrixView logits, std::int64_t first_id, const std::int64_t* targets, RunningLoss* losses);
-// out[i] = 1 where targets[i] is the first of the largest logits of row i, else 0: greedy decoding would choose it.
-void likeliest(ConstMatrixView logits, const std::int64_t* targets, std::int64_t* out);
 
 }  // namespace stamp

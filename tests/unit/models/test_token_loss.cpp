@@ -1,5 +1,6 @@
 #include "models/kernels/token_loss.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -59,7 +60,10 @@ TEST_CASE("a row in pieces of the vocabulary has the loss and the likeliest toke
   std::vector<float> whole(rows);
   token_losses({logits.data(), rows, vocabulary, vocabulary}, targets.data(), whole.data());
   std::vector<std::int64_t> greedy(rows);
-  likeliest({logits.data(), rows, vocabulary, vocabulary}, targets.data(), greedy.data());
+  for (std::size_t i = 0; i < rows; ++i) {
+    const float* row = logits.data() + i * vocabulary;
+    greedy[i] = std::max_element(row, row + vocabulary) == row + targets[i] ? 1 : 0;
+  }
   for (const std::int64_t piece : {vocabulary, std::int64_t{512}, std::int64_t{33}, std::int64_t{1}}) {
     std::vector<RunningLoss> losses(rows);
     for (std::int64_t first = 0; first < vocabulary; first += piece) {
