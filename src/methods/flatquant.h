@@ -35,8 +35,10 @@ struct FlatQuant {
                         "tokens of one training sequence, cut from the calibration items; 0: whole items"),
         option::real("learning_rate", 5e-3, 0, 10, "of matrices and scales, down to 5e-6 along half a cosine"),
         option::real("clip_learning_rate", 5e-2, 0, 10, "of clip factors, down to 5e-6 along half a cosine"),
-        option::choice("arithmetic", "bfloat16", {"bfloat16", "float32"},
-                       "of the linear layers' products while training; everything else is float32"),
+        option::choice(
+            "arithmetic", "bfloat16", {"bfloat16", "float32"},
+            "of the linear layers' products while training, everything else is float32; bfloat16 is the slower one on "
+            "processors that do not multiply it (avx512_bf16, amx_bf16)"),
         option::integer("seed", 0, 0, 1e15, "seed of the random orthogonal matrices that training starts from"),
     };
     return i;

@@ -28,7 +28,9 @@ struct SpinQuant {
         option::integer("train_weight_bits", 16, 2, 16,
                         "bits of the weights while training, symmetric per channel; 16 where GPTQ follows"),
         option::choice("arithmetic", "bfloat16", {"bfloat16", "float32"},
-                       "of the matrix products while training; rotations and sums stay float32 and float64"),
+                       "of the matrix products while training, rotations and sums stay float32 and float64; bfloat16 "
+                       "is the slower "
+                       "one on processors that do not multiply it (avx512_bf16, amx_bf16)"),
         option::integer("seed", 0, 0, 1e15, "seed of the rotations and of the order of training sequences"),
     };
     return i;

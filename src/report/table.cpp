@@ -30,6 +30,13 @@ struct Sample {
     const auto value = setting(*labels, spec(), path);
     return value ? setting_text(*value) : "";
   }
+  // Written as quantization.<method>.<option>: of another method than the trial's, which never reads it.
+  bool idle(const std::string& path) const {
+    const std::vector<std::string> parts = split(path, '.');
+    static const std::set<std::string> sections{"weights", "activations", "kv_cache", "sequence", "allocation"};
+    return parts.size() == 3 && parts[0] == "quantization" && !sections.contains(parts[1]) &&
+           text("quantization.method") != parts[1];
+  }
 };
 
 std::vector<Sample> samples_of(const ReportSource& source) {
@@ -45,6 +52,14 @@ std::vector<Sample> samples_of(const ReportSource& source) {
 Key key_of(const Sample& s, const std::vector<std::string>& paths) {
   Key key;
   for (const std::string& p : paths) key.push_back(s.text(p));
+  return key;
+}
+
+// A row's own settings: what its method does not read is left empty. Columns keep it, since a trial that an axis does
+// not touch stands in all of them.
+Key row_key(const Sample& s, const std::vector<std::string>& paths) {
+  Key key;
+  for (const std::string& p : paths) key.push_back(s.idle(p) ? "" : s.text(p));
   return key;
 }
 
@@ -295,8 +310,11 @@ Table grid(const ReportSource& source, const PaperEntry* paper) {
   std::vector<Key> row_keys, column_keys;
   std::map<std::pair<std::size_t, std::size_t>, std::vector<Sample>> cells;
   for (const Sample& s : samples) {
-    const std::size_t r = index_of(row_keys, key_of(s, rows)), c = index_of(column_keys, key_of(s, columns));
-    cells[{r, c}].push_back(s);
+    const std::size_t r = index_of(row_keys, row_key(s, rows)), c = index_of(column_keys, key_of(s, columns));
+    std::vector<Sample>& cell = cells[{r, c}];
+    // One trial under two labels that make no difference to it is one value.
+    const bool there = std::any_of(cell.begin(), cell.end(), [&](const Sample& o) { return o.trial == s.trial; });
+    if (!there) cell.push_back(s);
   }
   for (const std::string& p : rows) table.row_heads.push_back(short_name(p, both));
   std::vector<std::string> column_names;

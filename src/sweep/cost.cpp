@@ -114,14 +114,33 @@ double rotation_work(const ModelShape& m, const MachineSpeed& speed) {
   return m.layers * layer + folded(m.head_weights(), h);
 }
 
-// GPTQ's own arithmetic beside the passes over its items: a Hessian of every site, its factors in double, and the
-// columns one after the other. Specification methods 4.
+// GPTQ's own arithmetic beside the passes over its items: half of a Hessian of every site, its inverse and two factors
+// in double, and the columns one after the other. Specification methods 4.
 double solver_work(const ModelShape& m, double tokens, const MachineSpeed& speed) {
   double layer = 0;
   for (const Site& s : sites(m))
-    layer += 2 * tokens * s.in * s.in / speed.linear_at(s.in) + 8.0 / 3 * s.in * s.in * s.in / speed.double_product +
+    layer += tokens * s.in * s.in / speed.linear_at(s.in) + 4.0 / 3 * s.in * s.in * s.in / speed.double_product +
              2 * s.in * s.in * s.out / speed.linear_at(s.in);
   return m.layers * layer;
+}
+
+// Training of a method, in passes over the blocks: back-propagation costs two, and what is not kept is computed again.
+// An upper end where the training is kept already. Specification methods 7, 8.
+double training_work(const TrialSpec& s, const ModelShape& m, const MachineSpeed& speed) {
+  const Json& o = s.quantization.method_options;
+  const std::string& method = s.quantization.method;
+  const auto number = [&](const char* key) { return o.at(key).get<double>(); };
+  if (method == "spinquant" && o.at("learn").get<bool>()) {
+    const double sequences = number("steps") * number("batch"), tokens = number("tokens");
+    return sequences * (4 * blocks_pass(m, tokens, speed) + 3 * head_pass(m, tokens, speed));
+  }
+  if (method == "flatquant" && number("epochs") > 0) {
+    const auto context = static_cast<double>(s.calibration.context);
+    const double tokens = number("tokens") > 0 ? std::min(number("tokens"), context) : context;
+    const double sequences = static_cast<double>(s.calibration.samples) * std::floor(context / tokens);
+    return sequences * (2 + 3 * number("epochs")) * blocks_pass(m, tokens, speed);
+  }
+  return 0;
 }
 
 double weights_work(const TrialSpec& s, const ModelShape& m, const MachineSpeed& speed) {
@@ -186,6 +205,7 @@ Parts trial_seconds(const TrialSpec& spec, const Catalog& catalog, const ModelSh
     double prepare = weights_work(spec, m, speed);
     if (calibrated_weights(spec, catalog))
       prepare += calibration_pass + solver_work(m, samples * calibration_tokens, speed);
+    prepare += training_work(spec, m, speed);
     parts.emplace_back("prepare", prepare);
   }
   parts.emplace_back("run", work.items * (blocks_pass(m, n, speed) + head_pass(m, n, speed) +
@@ -222,12 +242,12 @@ double turning_bytes(const TrialSpec& s, const ModelShape& m) {
   return 2 * f64 * std::max(rotated_rows * m.hidden, m.hidden * m.feed_forward);
 }
 
-// GPTQ: a state for every item, and of one site the Hessian with its factor in double.
+// GPTQ: a state for every item, and of one site the Hessian, its inverse and their factors: 28 bytes a value.
 double solver_bytes(const TrialSpec& s, const Catalog& catalog, const ModelShape& m) {
   if (!calibrated_weights(s, catalog)) return 0;
   const double rows = static_cast<double>(s.calibration.samples) * static_cast<double>(s.calibration.context);
   const double widest = std::max({m.hidden, m.query_width(), m.feed_forward});
-  return f32 * rows * (m.hidden + widest) + (f32 + 2 * f64) * widest * widest;
+  return f32 * rows * (m.hidden + widest) + (f32 + 3 * f64) * widest * widest;
 }
 
 double bases_bytes(const TrialSpec& s, const Catalog& catalog, const ModelShape& m, bool streamed) {

@@ -218,3 +218,24 @@ TEST_CASE("a value that counted its own bits shows them, and none that is leak-f
   s.trials[1].record->metrics[0].leak_free = false;
   CHECK(markdown(make_table(s, "", nullptr)).find("**95.31** (A 4.21)†") != std::string::npos);
 }
+
+TEST_CASE("a row names the options of its own method only, and a trial merged from several of them counts once") {
+  ReportSource s = grid_source();
+  s.table.rows = {"quantization.method", "quantization.smoothquant.alpha"};
+  s.trials = {trial("a1", "rtn", "identity", 10), trial("b1", "smoothquant", "identity", 8),
+              trial("b2", "smoothquant", "identity", 9)};
+  const std::string alpha = "quantization.smoothquant.alpha";
+  s.trials[0].labels.push_back(s.trials[0].labels[0]);  // the axis does not touch rtn: one trial, two cells
+  s.trials[0].labels[0][alpha] = 0.5;
+  s.trials[0].labels[1][alpha] = 0.85;
+  s.trials[1].labels[0][alpha] = 0.5;
+  s.trials[2].labels[0][alpha] = 0.85;
+  const Table t = make_table(s, "", nullptr);
+  std::vector<std::vector<std::string>> rows;
+  for (const TableRow& row : t.rows)
+    if (!row.reference) rows.push_back(row.labels);
+  CHECK(rows == std::vector<std::vector<std::string>>{{"rtn", ""}, {"smoothquant", "0.5"}, {"smoothquant", "0.85"}});
+  const TableCell& rtn = t.rows[t.rows.size() - 3].cells[0];
+  CHECK(rtn.samples == 1);
+  CHECK(rtn.value == 10);
+}
