@@ -201,9 +201,9 @@ struct Leaving {
 
 // Between two linear sites of a block.
 struct BlockState {
-  at::Tensor residual;  // s x h
-  at::Tensor pending;   // what the next site's input() takes; undefined before the first step and after the last
-  std::vector<at::Tensor> held;  // what a later step of the same block needs besides; empty after the last
+  at::Tensor residual;      // s x h
+  at::Tensor pending = {};  // what the next site's input() takes; undefined before the first step and after the last
+  std::vector<at::Tensor> held = {};  // what a later step of the same block needs besides; empty after the last
 };
 
 // A stack of blocks, walked one at a time by sequential calibration, block-wise training and streamed evaluation.

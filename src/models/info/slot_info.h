@@ -20,8 +20,8 @@ struct SlotInfo {
   std::int64_t features = 0;  // d (nkv * hd for caches)
   std::int64_t heads = 1;     // KV heads for caches
   int layer = 0;
+  std::vector<std::string> linears = {};  // names of the weights that read it
   SlotRows rows = SlotRows::sequence;
-  std::vector<std::string> linears;  // names of the weights that read it
 };
 
 }  // namespace stamp
