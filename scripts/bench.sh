@@ -7,7 +7,8 @@
 #               pass beside the full-precision one
 #   quantizer   fused Haar + quantization + inverse beside a copy, eager ATen and torch.compile; DCT by FFT beside GEMM; WHT
 #   gptq        GPTQ of SmolLM2's first blocks beside the same algorithm in eager PyTorch, with this schedule and as published
-#   sweep       experiments/quickstart as one sweep beside the same trials run one by one, each from an empty cache
+#   sweep       24 trials (3 methods x 2 transforms x 4 numbers of high tokens) as one sweep beside the same trials run one
+#               by one, each from an empty cache; STAMP_BENCH_WINDOWS windows of 2048 tokens, 2 without it
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 wanted=()
@@ -27,33 +28,46 @@ configure -DSTAMP_BUILD_BENCH=ON
 build_targets stamp stamp-worker bench_forward bench_quantizer bench_gptq
 note "revision $(git -C "$root" rev-parse --short HEAD), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
 
-# Seconds of one `stamp run`, with its own empty cache and run folder.
+# Seconds of one `stamp run` of the sweep in FOLDER/../sweep.yaml, with its own empty cache and run folder.
 timed_run() { # timed_run FOLDER OPTIONS...
   local folder=$1 from to
   shift
+  mkdir "$folder"
   from=$(date +%s.%N)
-  STAMP_CACHE=$folder/cache "$build/bin/stamp" run "$root/experiments/quickstart/sweep.yaml" --output "$folder/run" "$@" \
+  STAMP_CACHE=$folder/cache "$build/bin/stamp" run "$folder/../sweep.yaml" --output "$folder/run" "$@" \
     >"$folder/table.md" 2>"$folder/log" || fail "a run failed" "$(tail -n 3 "$folder/log")"
   to=$(date +%s.%N)
   echo "$to - $from" | awk '{printf "%.1f", $1 - $3}'
 }
 
 bench_sweep() {
-  local work together apart=0 seconds trials=0 method transform
+  local windows=${STAMP_BENCH_WINDOWS:-2} work together apart=0 seconds trials=0 method transform high
   work=$(mktemp -d)
   trap 'rm -rf "$work"' RETURN
-  mkdir "$work/together"
+  cat >"$work/sweep.yaml" <<EOF
+schema: 1
+name: bench_sweep
+extends: [$root/experiments/quickstart/sweep.yaml]
+data: {windows: $windows}
+sweep:
+  axes:
+    quantization.method: [rtn, smoothquant, quarot]
+    quantization.sequence.transform: [haar, dct]
+    quantization.allocation.high_tokens: [16, 32, 64, 128]
+EOF
   together=$(timed_run "$work/together")
   for method in rtn smoothquant quarot; do
-    for transform in identity haar dct; do
-      mkdir "$work/$method-$transform"
-      seconds=$(timed_run "$work/$method-$transform" --only "quantization.method=$method,quantization.sequence.transform=$transform")
-      note "$method, $transform alone: $seconds s"
-      apart=$(awk "BEGIN {printf \"%.1f\", $apart + $seconds}")
-      trials=$((trials + 1))
+    for transform in haar dct; do
+      for high in 16 32 64 128; do
+        seconds=$(timed_run "$work/$method-$transform-$high" --only \
+          "quantization.method=$method,quantization.sequence.transform=$transform,quantization.allocation.high_tokens=$high")
+        apart=$(awk "BEGIN {printf \"%.1f\", $apart + $seconds}")
+        trials=$((trials + 1))
+      done
+      note "$method, $transform: $apart s so far, one by one"
     done
   done
-  awk "BEGIN {printf \"sweep of %d trials: %.1f s together, %.1f s one by one, ratio %.2f\\n\", $trials, $together, $apart, $together / $apart}"
+  awk "BEGIN {printf \"sweep of %d trials, %d windows: %.1f s together, %.1f s one by one, ratio %.2f\\n\", $trials, $windows, $together, $apart, $together / $apart}"
 }
 
 for name in "${wanted[@]}"; do

@@ -100,7 +100,7 @@ inline Scale make_scale(const Range& range, std::int64_t steps, bool symmetric, 
 
 // x / delta rounded as a division would: with FMA the product with the reciprocal is corrected by its residual.
 [[gnu::always_inline]] inline Floats quotient(Floats x, Floats delta, Floats inverse) {
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
   const Floats y = x * inverse;
   return simd::fma(simd::fnma(y, delta, x), inverse, y);
 #else
@@ -109,7 +109,7 @@ inline Scale make_scale(const Range& range, std::int64_t steps, bool symmetric, 
 #endif
 }
 
-// Levels of 16 values, as floats.
+// Levels of one vector of values, as floats.
 [[gnu::always_inline]] inline Floats levels(Floats x, Floats delta, Floats inverse, Floats low, Floats high) {
   return simd::round_even(simd::min(simd::max(quotient(x, delta, inverse), low), high));
 }

@@ -126,7 +126,7 @@ void over_blocks(const Job& job, Visit visit) {
   std::int64_t most = 0;
   for (std::int64_t b = 0; b < l.blocks(); ++b) most = std::max(most, l.block_begin(b + 1) - l.block_begin(b));
   // 16 floats of padding keep rows of a power-of-two width out of one cache set.
-  const std::int64_t stride = simd::padded(job.x.cols) + simd::width;
+  const std::int64_t stride = simd::padded(job.x.cols) + 16;
   const auto tile_floats = static_cast<std::size_t>(most * stride);
   float* tiles = job.buffers.tiles.get(tile_floats * static_cast<std::size_t>(threads()));
 #pragma omp parallel if (job.x.rows * job.x.cols > parallel_floats)

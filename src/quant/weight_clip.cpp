@@ -12,6 +12,19 @@ namespace {
 using simd::Floats;
 using simd::Ints;
 
+// 2^(r / 5), r = 0..4.
+[[gnu::always_inline]] inline Floats two_to_fifths(Ints r) {
+  constexpr float values[5] = {1.0f, 1.1486983550f, 1.3195079108f, 1.5157165665f, 1.7411011266f};
+#if defined(__AVX2__)
+  constexpr Floats table{values[0], values[1], values[2], values[3], values[4]};  // the others are never asked for
+  return __builtin_shuffle(table, r);
+#else
+  Floats out = simd::broadcast(values[0]);
+  for (int i = 1; i < 5; ++i) out = r == i ? simd::broadcast(values[i]) : out;
+  return out;
+#endif
+}
+
 // |u|^2.4 = v v^0.2 with v = u^2 = m 2^(5 k + r): m^0.2 by a polynomial on [1, 2) (fitted at Chebyshev points,
 // relative error 1.3e-6), 2^(r/5) from a table, 2^k into the exponent. No logarithm is needed.
 [[gnu::always_inline]] inline Floats power(Floats u) {
@@ -22,8 +35,6 @@ using simd::Ints;
   // floor(e / 5): e is an integer, so adding less than a fifth before rounding keeps exact multiples.
   const Floats k = simd::round_even(exponent * 0.2f - 0.4f);
   const Ints rest = __builtin_convertvector(exponent - 5.0f * k, Ints);
-  constexpr Floats fifths{
-      1.0f, 1.1486983550f, 1.3195079108f, 1.5157165665f, 1.7411011266f, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   Floats poly = simd::broadcast(0.004171800799667835f);
   poly = simd::fma(poly, mantissa, simd::broadcast(-0.03928879648447037f));
   poly = simd::fma(poly, mantissa, simd::broadcast(0.15722282230854034f));
@@ -31,7 +42,7 @@ using simd::Ints;
   poly = simd::fma(poly, mantissa, simd::broadcast(0.577295184135437f));
   poly = simd::fma(poly, mantissa, simd::broadcast(0.6569839119911194f));
   const Floats two_k = (Floats)((__builtin_convertvector(k, Ints) + 127) << 23);
-  return v * poly * (__builtin_shuffle(fifths, rest) * two_k);
+  return v * poly * (two_to_fifths(rest) * two_k);
 }
 
 struct ShrunkGrid {

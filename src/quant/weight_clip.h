@@ -20,7 +20,7 @@ float best_clip(std::span<const float> x, float low, float high, std::int64_t st
 // The scale of one group of weights: range, clip search where the grid asks for it. Kind `zero` for an asymmetric group
 // of zeros, `not_a_number` where a value is not finite.
 kernels::Scale weight_scale(std::span<const float> group, const WeightGrid& grid);
-// |u|^2.4 of 16 values, relative error below 3e-6; u = 0 gives 0.
+// |u|^2.4 of one vector (base/vector_width.h), relative error below 3e-6; u = 0 gives 0.
 void power_2_4(const float* u, float* out);
 
 }  // namespace stamp

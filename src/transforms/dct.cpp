@@ -14,7 +14,7 @@ using simd::Floats;
 
 // By a Fourier transform of the same length (J. Makhoul, "A fast cosine transform in one and two dimensions", 1980):
 // even tokens ascending, odd tokens descending, then C_k = Re(exp(-i pi k / 2s) V_k). The input is real, so one
-// complex transform carries two groups of 16 columns, one in the real and one in the imaginary part.
+// complex transform carries two vectors of columns, one in the real and one in the imaginary part.
 class Dct final : public SequenceTransform {
  public:
   explicit Dct(std::int64_t tokens) : tokens_(tokens), fft_(tokens) {

@@ -22,8 +22,8 @@ constexpr float power(int levels) {
   for (int i = 0; i < levels / 2; ++i) p *= 0.5f;
   return p;
 }
-// One strip of 16 columns of 2^Level rows, depth first: a detail leaves for memory as soon as it is known, so that only
-// one approximation a level is alive and nothing is spilled (all 32 rows at once were measured 40% slower).
+// One strip, a vector of columns of 2^Level rows, depth first: a detail leaves for memory as soon as it is known, so
+// that only one approximation a level is alive and nothing is spilled (all 32 rows at once were measured 40% slower).
 // Unnormalised sums; every row is scaled once, when it is stored.
 // The compiler may not move loads over this: it would fetch all 32 rows first and spill them.
 [[gnu::always_inline]] inline void keep_order() {

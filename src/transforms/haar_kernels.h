@@ -6,7 +6,8 @@
 
 namespace stamp {
 
-// x -> t, x.rows rows; t.stride is a multiple of 16 and >= x.cols rounded up to one; padding columns become zero.
+// x -> t, x.rows rows; t.stride is a multiple of the vector width (base/vector_width.h) and >= x.cols rounded up to
+// one; padding columns become zero.
 void haar_forward(ConstMatrixView x, int levels, MatrixView t);
 // t (overwritten) -> out, out.rows rows. `stream`: out.data 64-byte aligned, out.stride and out.cols multiples of 16.
 void haar_inverse(MatrixView t, int levels, MatrixView out, bool stream);

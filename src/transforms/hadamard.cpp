@@ -17,18 +17,13 @@ using simd::Ints;
 
 // Walsh-Hadamard inside one register: lanes i and i ^ step.
 [[gnu::always_inline]] inline Floats within_register(Floats v) {
-  constexpr Ints by1{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14};
-  constexpr Ints by2{2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13};
-  constexpr Ints by4{4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11};
-  constexpr Ints by8{8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7};
-  constexpr Floats sign1{1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1};
-  constexpr Floats sign2{1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1};
-  constexpr Floats sign4{1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1};
-  constexpr Floats sign8{1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1};
-  v = simd::fma(v, sign1, __builtin_shuffle(v, by1));
-  v = simd::fma(v, sign2, __builtin_shuffle(v, by2));
-  v = simd::fma(v, sign4, __builtin_shuffle(v, by4));
-  return simd::fma(v, sign8, __builtin_shuffle(v, by8));
+#pragma GCC unroll 4
+  for (int step = 1; step < simd::width; step *= 2) {
+    const Ints partner = simd::lane_numbers ^ step;
+    const Floats sign = (simd::lane_numbers & step) != 0 ? simd::broadcast(-1.0f) : simd::broadcast(1.0f);
+    v = simd::fma(v, sign, __builtin_shuffle(v, partner));
+  }
+  return v;
 }
 
 // n = 2^p values, times `scale`.
@@ -113,7 +108,7 @@ class Hadamard final : public FeatureTransform {
       }
     }
   }
-  // Blocks of at least 16 values: 4 output blocks in registers over all input blocks (K is a multiple of 4).
+  // Blocks of at least one vector: 4 output blocks in registers over all input blocks (K is a multiple of 4).
   void mix_blocks(const float* x, float* y, const std::vector<float>& columns) const {
     const std::int64_t p = n_ / order_;
     for (std::int64_t c = 0; c < p; c += simd::width)

@@ -4,7 +4,7 @@
 
 namespace stamp {
 
-// x -> t, columns x.cols.. up to the next multiple of 16 become zero (t.stride is large enough).
+// x -> t, columns x.cols.. up to the next multiple of the vector width become zero (t.stride is large enough).
 void copy_rows_padded(ConstMatrixView x, MatrixView t);
 // t -> out (out.cols columns). `stream`: around the caches; out.data 64-byte aligned, out.stride and out.cols
 // multiples of 16.

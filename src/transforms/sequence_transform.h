@@ -42,9 +42,9 @@ class BlockwiseTransform {
   virtual std::int64_t block_begin(std::int64_t block) const = 0;  // first token; block_begin(blocks()) = tokens
   // Transformed row of the full transform that a block leaves in the place of `token`.
   virtual std::int64_t output_row(std::int64_t token) const = 0;
-  // x: the block's tokens x d; t: as many rows, t.stride a multiple of 16 and >= d rounded up to one, rows 64-byte
-  // aligned. Local row p of t becomes row output_row(block_begin + p) of L X; columns d.. up to the next multiple of
-  // 16 become zero.
+  // x: the block's tokens x d; t: as many rows, t.stride a multiple of the vector width (base/vector_width.h) and >= d
+  // rounded up to one. Local row p of t becomes row output_row(block_begin + p) of L X; columns d.. up to the next
+  // multiple of the width become zero.
   virtual void forward_block(std::int64_t block, ConstMatrixView x, MatrixView t) const = 0;
   // Inverse of forward_block; t is overwritten. `stream`: write around the caches (out.data 64-byte aligned,
   // out.stride and d multiples of 16).

@@ -17,17 +17,18 @@ std::uint64_t bit_reverse(std::uint64_t v, int bits) {
   return r;
 }
 
-// Unnormalised, natural order, on n rows of 16 columns; depth first, so that sub-blocks stay in the first cache.
+// Unnormalised, natural order, on n rows of one vector of columns; depth first, so that sub-blocks stay in the first
+// cache.
 void fast_wht(float* t, std::int64_t n) {
   if (n == 2) {
-    const Floats a = simd::load(t), b = simd::load(t + 16);
+    const Floats a = simd::load(t), b = simd::load(t + simd::width);
     simd::store(t, a + b);
-    simd::store(t + 16, a - b);
+    simd::store(t + simd::width, a - b);
     return;
   }
   if (n < 2) return;
-  const std::int64_t q = n / 4 * 16;
-  for (float* p = t; p < t + q; p += 16) {
+  const std::int64_t q = n / 4 * simd::width;
+  for (float* p = t; p < t + q; p += simd::width) {
     const Floats a = simd::load(p), b = simd::load(p + q), c = simd::load(p + 2 * q), d = simd::load(p + 3 * q);
     const Floats ac = a + c, bd = b + d, am = a - c, bm = b - d;
     simd::store(p, ac + bd);

@@ -12,10 +12,10 @@ using simd::Floats;
 
 // A panel is `depth` rows of `panel` neighbouring columns, stored together. The inner loop multiplies `strip` columns
 // of one panel with all of another: 8 x 3 registers of sums, 3 of values and one of a broadcast fit the 32 of AVX-512,
-// and both panels (48 KB each) fit the second-level cache.
-constexpr std::int64_t panel = 3 * simd::width, strip = 8, depth = 256;
+// 4 x 3 the 16 of AVX2, and both panels (48 KB at most each) fit the second-level cache.
+constexpr std::int64_t panel = 3 * simd::width, strip = simd::width == 16 ? 8 : 4, depth = 256;
 
-// sums[a][b] = sum over t of left[t][a] right[t][b], a < 8, b < 48.
+// sums[a][b] = sum over t of left[t][a] right[t][b], a < strip, b < panel.
 void multiply_strip(const float* left, const float* right, std::int64_t rows, float* sums) {
   Floats acc[strip][3]{};
   for (std::int64_t t = 0; t < rows; ++t) {

@@ -14,8 +14,10 @@ namespace {
 
 using simd::V;
 
-// Register tile: 6 x 64 accumulators are 24 of the 32 zmm registers, which hides the latency of the multiply-adds.
+// Register tile: 6 x 4 accumulators are 24 of the 32 registers of AVX-512, 6 x 2 are 12 of the 16 of AVX2; either hides
+// the latency of the multiply-adds.
 constexpr std::int64_t tile_rows = 6;
+constexpr int tile_vectors = simd::width == 16 ? 4 : 2;
 constexpr std::int64_t key_block = 64;
 // Query rows (positions x query heads of a group) that meet a block of keys while it lies in the first-level cache.
 constexpr std::int64_t query_rows = 96;
@@ -35,8 +37,8 @@ std::int64_t round_up(std::int64_t n, std::int64_t to) {
   return (n + to - 1) / to * to;
 }
 
-// c (6 x 16 NV, row stride ldc) = start + a (6 x depth, lda) * b (depth x 16 NV, ldb); `start` is c * factor[row] when
-// factors are given, else zero.
+// c (6 x NV vectors, row stride ldc) = start + a (6 x depth, lda) * b (depth x NV vectors, ldb); `start` is
+// c * factor[row] when factors are given, else zero.
 template <int NV>
 inline void multiply_tile(const float* a, std::int64_t lda, const float* b, std::int64_t ldb, std::int64_t depth,
                           float* c, std::int64_t ldc, const float* factors) {
@@ -58,10 +60,13 @@ inline void multiply_tile(const float* a, std::int64_t lda, const float* b, std:
 
 void multiply(std::int64_t vectors, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
               std::int64_t depth, float* c, std::int64_t ldc, const float* factors) {
-  for (; vectors >= 4; vectors -= 4, b += 4 * simd::width, c += 4 * simd::width)
-    multiply_tile<4>(a, lda, b, ldb, depth, c, ldc, factors);
-  if (vectors == 3) multiply_tile<3>(a, lda, b, ldb, depth, c, ldc, factors);
-  if (vectors == 2) multiply_tile<2>(a, lda, b, ldb, depth, c, ldc, factors);
+  constexpr int most = tile_vectors;
+  for (; vectors >= most; vectors -= most, b += most * simd::width, c += most * simd::width)
+    multiply_tile<most>(a, lda, b, ldb, depth, c, ldc, factors);
+  if constexpr (most > 2) {
+    if (vectors == 3) multiply_tile<3>(a, lda, b, ldb, depth, c, ldc, factors);
+    if (vectors == 2) multiply_tile<2>(a, lda, b, ldb, depth, c, ldc, factors);
+  }
   if (vectors == 1) multiply_tile<1>(a, lda, b, ldb, depth, c, ldc, factors);
 }
 

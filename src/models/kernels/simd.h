@@ -1,14 +1,15 @@
-// Sixteen floats at a time with GCC's vector extensions: one zmm register where there is AVX-512, two ymm or four xmm
-// elsewhere, always correct. Files that include this are compiled with -ffp-contract=fast (a * b + c is one rounding).
+// base/vector_width.h's vectors with what a transformer block needs of them, by GCC's vector extensions. Files that
+// include this are compiled with -ffp-contract=fast (a * b + c is one rounding).
 #pragma once
 #include <cstdint>
 #include <cstring>
 
+#include "base/vector_width.h"
+
 namespace stamp::simd {
 
-using V = float __attribute__((vector_size(64)));
-using VI = std::int32_t __attribute__((vector_size(64)));
-constexpr std::int64_t width = 16;
+using V = Floats;
+using VI = Ints;
 
 inline V load(const float* p) {
   V v;
@@ -28,12 +29,12 @@ inline V maximum(V a, V b) {
   return a > b ? a : b;
 }
 inline VI lane_index() {
-  return VI{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return lane_numbers;
 }
 inline VI splat_int(std::int32_t x) {
   return VI{} + x;
 }
-// The first `count` lanes, 1..16; the others are `fill`.
+// The first `count` lanes, at least one; the others are `fill`.
 inline V load_part(const float* p, std::int64_t count, float fill) {
   V v = splat(fill);
   std::memcpy(&v, p, static_cast<std::size_t>(count) * sizeof(float));
@@ -45,7 +46,7 @@ inline void store_part(float* p, std::int64_t count, V v) {
 
 inline float sum(V v) {
   float s = 0;
-  for (int i = 8; i >= 1; i /= 2) {
+  for (auto i = static_cast<std::int32_t>(width / 2); i >= 1; i /= 2) {
     const VI shuffled = lane_index() ^ splat_int(i);
     v += __builtin_shuffle(v, shuffled);
   }
@@ -53,7 +54,7 @@ inline float sum(V v) {
   return s;
 }
 inline float largest(V v) {
-  for (int i = 8; i >= 1; i /= 2) {
+  for (auto i = static_cast<std::int32_t>(width / 2); i >= 1; i /= 2) {
     const VI shuffled = lane_index() ^ splat_int(i);
     v = maximum(v, __builtin_shuffle(v, shuffled));
   }

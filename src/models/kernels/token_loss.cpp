@@ -11,7 +11,7 @@ namespace {
 
 using simd::V;
 
-// -inf lanes fill up the last vector: they neither raise the maximum nor add to the sum (2^-126 at most, 16 of them).
+// -inf lanes fill up the last vector: they neither raise the maximum nor add to the sum (2^-126 at most each).
 constexpr float nothing = -std::numeric_limits<float>::infinity();
 
 float row_maximum(const float* x, std::int64_t n) {

@@ -42,15 +42,15 @@ TEST_CASE("|u|^2.4 is accurate over all magnitudes of a search") {
   RandomStream stream(1, "power");
   double worst = 0;
   for (int i = 0; i < 20000; ++i) {
-    float u[16], out[16];
+    float u[simd::width], out[simd::width];
     for (float& v : u) v = static_cast<float>((stream.uniform() - 0.5) * std::exp2(24 * stream.uniform() - 12));
     power_2_4(u, out);
-    for (int k = 0; k < 16; ++k)
+    for (std::int64_t k = 0; k < simd::width; ++k)
       worst = std::max(
           worst, std::fabs(static_cast<double>(out[k]) / std::pow(std::fabs(static_cast<double>(u[k])), 2.4) - 1));
   }
   CHECK(worst < 3e-6);
-  float zero[16] = {}, out[16];
+  float zero[simd::width] = {}, out[simd::width];
   power_2_4(zero, out);
   for (const float v : out) CHECK(v == 0.0f);
 }
