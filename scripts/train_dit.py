@@ -19,6 +19,7 @@ RESULTS = ROOT / "results" / "cifar10_dit"
 
 
 def add_common(parser):
+    """What every command but the card's takes."""
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the files of CIFAR-10 (default: ../shared/data/cifar10)")
     parser.add_argument("--images", choices=("jpeg", "exact", "random"), default="jpeg",
                         help="all 50,000 at JPEG quality 75 (default), the first 4,000 exactly, or noise for a trial of the program")
@@ -119,11 +120,11 @@ def add_card(commands):
                                  description="Copies the run's checkpoint beside its samples and writes loss.png and README.md.")
     parser.add_argument("--run", dest="run_folder", type=Path, required=True, help="folder of the run")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where sample wrote to (default: results/cifar10_dit)")
-    parser.add_argument("--minutes", type=float, required=True, help="what train was given")
+    parser.add_argument("--command-line", action="append", required=True, metavar="LINE", dest="lines",
+                        help="a command that trained it, as typed; again for each that continued it")
     parser.add_argument("--machine", required=True, help='on what it was trained, as in "one core of a shared machine"')
     parser.add_argument("--verdict", required=True, help="in plain words, after looking: are the samples recognisable?")
-    add_common(parser)
-    parser.set_defaults(run=card, parser=parser)
+    parser.set_defaults(run=card, parser=parser, threads=1)
 
 
 def card(options):

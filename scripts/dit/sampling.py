@@ -94,7 +94,8 @@ def card(options):
         shutil.copytree(run / "checkpoint", output / "checkpoint", dirs_exist_ok=True)
     curve(lines, output / CURVE)
     tensors, _ = checkpoint.read_safetensors(weights)
-    parameters = sum(tensor.numel() for name, tensor in tensors.items() if ".norm1.emb." not in name or name.startswith("transformer_blocks.0."))
+    parameters = sum(tensor.numel() for name, tensor in tensors.items()
+                     if ".norm1.emb." not in name or name.startswith("transformer_blocks.0."))
     (output / CARD).write_text(text(options, lines, measures, parameters, weights.stat().st_size))
     print(f"{output / CARD}: look at {output / SAMPLES} and check that its verdict is true")
 
@@ -108,14 +109,13 @@ def text(options, lines, measures, parameters, size):
         here = max(line["images"] for line in lines if line["side"] == side)
         seen.append(f"{here - before:,} of {side}x{side}")
         before = here
-    accuracy = measures["classifier_accuracy_on_test_images"]
+    commands, accuracy = "\n".join(options.lines), measures["classifier_accuracy_on_test_images"]
     rows = [
         ("parameters", f"{parameters:,} (the condition's embedder counted once; the file repeats it per block: {size:,} bytes)"),
         ("shape", f"{config['num_layers']} blocks, {config['num_attention_heads']} heads x {config['attention_head_dim']}, "
                   f"patch {config['patch_size']}, {(config['sample_size'] // config['patch_size'])**2} tokens of a 32x32 image, no VAE"),
         ("training", f"{last['step']:,} steps, {last['images']:,} images ({', '.join(seen)}), {last['seconds'] / 60:.0f} minutes, "
                      f"{options.machine}"),
-        ("seed", f"{options.seed}"),
         ("held-out loss", f"{held_out['held_out']:.4f} weighted, {held_out['held_out_noise']:.4f} plain (256 test images, averaged weights)"),
         ("samples", f"DDIM, {measures['ddim_steps']} steps, guidance {measures['guidance']:g}, seed {measures['seed']}, {measures['images']} images"),
         ("class accuracy of samples", f"{100 * measures['class_accuracy']:.1f} % (chance 10 %; the classifier on test images: "
@@ -149,15 +149,15 @@ The jumps are changes of the image size: training begins on images averaged down
 **Data.** CIFAR-10 (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images"), 50,000 training images at JPEG quality
 75, so faint block artefacts are learned too. The data set carries no explicit licence; its author asks for citation.
 
-**Again.**
+**Again.** The image model by the first command{'s' * (len(options.lines) > 1)}, then its judge, its samples and this page.
 
 ```
-scripts/train_dit.py train --minutes {options.minutes:g} --seed {options.seed} --output runs/cifar10_dit
+{commands}
 scripts/train_dit.py classifier --minutes 9.5 --epochs 6 --output results/cifar10_dit/classifier.safetensors
 scripts/train_dit.py sample --checkpoint runs/cifar10_dit/checkpoint --guidance {measures['guidance']:g} --count {measures['images']}
-scripts/train_dit.py card --run runs/cifar10_dit --minutes {options.minutes:g} --machine "..." --verdict "..."
+scripts/train_dit.py card --run runs/cifar10_dit --command-line "..." --machine "..." --verdict "..."
 ```
 
-A run bounded by minutes goes as far as the machine does, so another machine ends elsewhere; a run bounded by `--steps` gives the same
-bytes again on one kind of machine.
+A run bounded by minutes goes as far as the machine does, so another machine, or the same one less busy, ends elsewhere; a run bounded
+by `--steps` gives the same bytes again on one kind of machine.
 """

@@ -37,7 +37,7 @@ WARM_UP, DECAY_FROM = 50, 0.7  # steps; share of the run after which the rate fa
 DROPPED_LABELS = 0.1
 SNR_LIMIT = 5.0  # min-SNR weighting: steps of little noise teach detail, and count less
 EMA_POWER = 12.0  # the average reaches back over the last thirteenth of the steps
-GRID_COLUMNS, GRID_STEPS, GRID_GUIDANCE = 6, 25, 2.0
+GRID_COLUMNS, GRID_STEPS, GRID_GUIDANCE = 3, 20, 2.0  # a look, at the price of few steps of training
 
 
 class Muon:

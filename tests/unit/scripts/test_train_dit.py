@@ -204,7 +204,8 @@ class Model(Folder):
         self.close("guided", ddim(model, noise, labels, 5, 3.0), ddim(guided, noise, labels, 5, 1))
 
     def test_a_checkpoint_holds_the_averaged_model(self):
-        options = types.SimpleNamespace(size="tiny", cpu=True, seed=0, images="random", rate=None, batch=None, steps=3, minutes=None, output=self.root)
+        options = types.SimpleNamespace(size="tiny", cpu=True, seed=0, images="random", rate=None, batch=None, steps=3, minutes=None,
+                                        output=self.root)
         trainer = training.Trainer(options)
         trainer.pixels, trainer.labels = data.load(None, "train", "random")
         for _ in range(3):
@@ -275,11 +276,13 @@ class Judging(Folder):
         measures = json.loads((out / sampling.MEASURES).read_text())
         self.assertEqual(measures["images"], 140)
         self.assertGreater(measures["frechet_distance_of_samples"], 0)
-        card = ["card", "--run", run, "--output", out, "--minutes", 1, "--machine", "a test", "--verdict", "No: noise."]
+        card = ["card", "--run", run, "--output", out, "--command-line", "train a", "--command-line", "train b",
+                "--machine", "a test", "--verdict", "No: noise."]
         code, printed = call(*card)
         self.assertEqual(code, 0, printed)
         text = (out / sampling.CARD).read_text()
-        self.assertIn("No: noise.", text)
+        for words in ("No: noise.", "train a\ntrain b\n", "by the first commands,"):
+            self.assertIn(words, text)
         self.assertIn("2 steps, 24 images (16 of 16x16, 8 of 32x32)", text)
         self.assertTrue((out / "checkpoint" / sampling.WEIGHTS).exists() and (out / sampling.CURVE).exists())
         self.train("other", "--steps", 1, "--seed", 5)
