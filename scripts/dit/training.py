@@ -1,7 +1,8 @@
 """Training of the image model: noise prediction on CIFAR-10, small images first, resumable to the bit.
 
 A run of N steps is a function of its options and its seed alone (on one kind of machine with one number of threads): it may
-be killed and continued any number of times. A run bounded by --minutes depends on the clock in its schedule, nothing else.
+be killed and continued any number of times. A run bounded by --minutes depends on the clock in its schedule, nothing else; it
+may be stopped and continued by signals too: what is left of the plan is spread over what is left of the time.
 """
 import json
 import signal
@@ -33,6 +34,7 @@ PLANS = {
     "small": Plan(((8, 0.08), (16, 0.32), (32, 0.6)), 32, 4e-3),
     "base": Plan(((16, 0.2), (32, 0.8)), 256, 2e-3),
 }
+PAUSE = 60.0  # seconds; a step that takes longer was stopped in between
 WARM_UP, DECAY_FROM = 50, 0.7  # steps; share of the run after which the rate falls linearly
 DROPPED_LABELS = 0.1
 SNR_LIMIT = 5.0  # min-SNR weighting: steps of little noise teach detail, and count less
@@ -95,6 +97,7 @@ class Trainer:
         self.bars = alpha_bars()
         self.step = self.images = self.epoch = self.position = 0
         self.seconds = 0.0  # of the runs before this one
+        self.done = self.looked = 0.0  # progress by the clock, and when it was looked at
         self.begun = time.monotonic()
         self.stop = False
 
@@ -108,9 +111,17 @@ class Trainer:
     def progress(self):
         """0 to 1; whichever bound comes first."""
         shares = [self.step / self.options.steps] if self.options.steps else []
+        return min(1.0, max(shares + [self.done] if self.options.minutes else shares))
+
+    def look(self):
+        """Moves progress on by the time since the last look, as a share of the time that was left then."""
         if self.options.minutes:
-            shares.append(self.elapsed() / (60 * self.options.minutes))
-        return min(1.0, max(shares))
+            now, end = self.elapsed(), 60 * self.options.minutes
+            if now >= end:
+                self.done = 1.0
+            elif now - self.looked < PAUSE:
+                self.done += (1 - self.done) * (now - self.looked) / (end - self.looked)
+            self.looked = now
 
     def side(self, progress):
         for side, share in self.plan.shares:
@@ -129,7 +140,7 @@ class Trainer:
         return {"options": {name: getattr(self.options, name) for name in ("size", "seed", "images")},
                 "model": self.model.state_dict(), "ema": self.ema, "adam": self.adam.state_dict(), "muon": self.muon.momenta,
                 "generator": self.generator.get_state(), "step": self.step, "images": self.images, "epoch": self.epoch,
-                "position": self.position, "seconds": self.elapsed()}
+                "position": self.position, "seconds": self.elapsed(), "done": self.done, "minutes": self.options.minutes}
 
     def save(self):
         path = self.options.output / STATE
@@ -153,6 +164,9 @@ class Trainer:
         self.generator.set_state(state["generator"])
         for name in ("step", "images", "epoch", "position", "seconds"):
             setattr(self, name, state[name])
+        if self.options.minutes and state["minutes"]:
+            self.done = min(1.0, state["done"] * state["minutes"] / self.options.minutes)
+        self.looked = self.seconds
         # Lines of steps that will be taken again.
         path = self.options.output / LOG
         lines = path.read_text().splitlines() if path.exists() else []
@@ -267,12 +281,14 @@ class Trainer:
         self.test = test[chosen], labels[chosen]
         signal.signal(signal.SIGTERM, self.on_signal)
         signal.signal(signal.SIGINT, self.on_signal)
+        self.look()
         begun_at, window, shown, evaluated, side = self.elapsed(), [], self.elapsed(), self.elapsed(), None
         print(f"{sum(map(torch.Tensor.numel, self.model.parameters())):,} parameters, {len(self.labels):,} images, {self.device}", flush=True)
         while self.progress() < 1 and not self.stop:
             if options.grid_minutes and side not in (None, self.side(self.progress())):
                 self.evaluate(side)  # the last look at the smaller images
             weighted, plain, side, rate = self.train_step()
+            self.look()
             window.append((weighted, plain))
             if self.step % options.log_every == 0:
                 now = self.elapsed()

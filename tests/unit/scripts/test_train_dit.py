@@ -128,6 +128,18 @@ class Training(Folder):
         self.assertGreater(before, 2)
         self.assertAlmostEqual(steps(self.root / "a")[-1], 2 * before, delta=2)
 
+    def test_a_pause_skips_no_part_of_the_plan(self):
+        ticks = itertools.count()
+        clock = lambda: (lambda tick: tick + 300 * (tick >= 20))(next(ticks))  # noqa: E731  five minutes away after 20 seconds
+        with mock.patch.object(training, "time", types.SimpleNamespace(monotonic=clock)):
+            self.train("a", "--minutes", 6)
+        lines = [json.loads(line) for line in (self.root / "a" / training.LOG).read_text().splitlines()]
+        after = [line["side"] for line in lines if line["seconds"] > 300]
+        # A twentieth of the plan was done before; the half at 16x16 ends 0.45 of 0.95 into what is left.
+        self.assertAlmostEqual(after.count(16) / len(after), 0.47, delta=0.1)
+        self.assertGreater(len(after), 10)
+        self.assertLess(lines[-1]["seconds"], 370)
+
     def test_what_does_not_fit_is_refused(self):
         self.train("a", "--steps", 1)
         for options, words in (
