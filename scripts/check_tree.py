@@ -4,7 +4,8 @@
 * Every source file below tests/ is named by a CMakeLists.txt above it (or matched by one of its globs): a test file that
   is in no target passes for ever.
 * No path of somebody's machine, no note that work is unfinished.
-* No tracked file above 2 MB: data, models and results of programs do not belong here.
+* No tracked file above 2 MB, but for those listed below with their reason: data, models and results of programs do not
+  belong here.
 * No source file above 500 lines, but for those listed below with their reason.
 * Links between the pages of docs/ and the READMEs lead to files that exist.
 """
@@ -19,6 +20,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SELF = "scripts/check_tree.py"
 LARGEST_BYTES = 2 * 1000 * 1000
 LONGEST_LINES = 500
+# path -> (most bytes, why it is here)
+LARGE = {
+    "results/cifar10_dit/checkpoint/transformer/diffusion_pytorch_model.safetensors":
+        (24 * 1000 * 1000, "the image model that everybody can run; no registry holds it, and training it takes hours of a core"),
+}
 # path -> why it is longer than 500 lines
 LONG = {}
 SOURCE = (".h", ".cpp", ".py", ".sh", ".cmake")
@@ -118,8 +124,12 @@ def check_links(name, text):
 
 
 def check_sizes(names):
-    return [f"{name}: {(ROOT / name).stat().st_size} bytes; at most {LARGEST_BYTES}"
-            for name in names if (ROOT / name).stat().st_size > LARGEST_BYTES]
+    faults = []
+    for name in names:
+        size, most = (ROOT / name).stat().st_size, LARGE.get(name, (LARGEST_BYTES,))[0]
+        if size > most:
+            faults.append(f"{name}: {size} bytes; at most {most}")
+    return faults
 
 
 def main():

@@ -100,6 +100,13 @@ class Tree(unittest.TestCase):
                 self.refuses("check_tree.py", words)
                 (self.root / name).unlink()
 
+    def test_a_listed_file_may_be_large_but_not_of_any_size(self):
+        name = "results/cifar10_dit/checkpoint/transformer/diffusion_pytorch_model.safetensors"
+        self.write(name, "\0" * 2_000_001)
+        self.assertEqual(self.run_script("check_tree.py")[0], 0, self.run_script("check_tree.py")[1])
+        self.write(name, "\0" * 24_000_001)
+        self.refuses("check_tree.py", "at most 24000000")
+
     def test_generated_pages(self):
         program = self.root / "stamp"
         program.write_text("#!/bin/sh\nprintf '### Keys of the file\\n\\na\\n\\n### Settings of a trial\\n\\nb\\n\\n### Methods\\n\\nc\\n'\n")
