@@ -141,7 +141,7 @@ std::vector<std::string> check_diffusion_tensors(const Checkpoint& checkpoint, c
     if (expected.count(tensor.name)) continue;
     (carries_nothing(tensor.name) ? ignored : unexpected).push_back(tensor.name);
   }
-  constexpr std::size_t shown = 8;
+  constexpr std::size_t shown = 12;
   for (const auto& [name, shape] : expected) {
     const TensorInfo* tensor = checkpoint.find(name);
     // Names are compared with all others only for lines that are shown.
