@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes a random Llama checkpoint: config.json, tokenizer.json and sharded bf16 safetensors with an index.
+"""Writes a random checkpoint: of a Llama (config.json, tokenizer.json and sharded bf16 safetensors with an index), or of
+a diffusion transformer in the layout of diffusers (model_index.json, transformer/).
 
 For measuring memory and time on models whose weights are not at hand. Every tensor comes from its own stream, seeded
 by its name, so that the same options give the same bytes; eight million values at most are in memory at a time.
@@ -7,6 +8,7 @@ by its name, so that the same options give the same bytes; eight million values 
   scripts/make_checkpoint.py --shape llama-3-8b --out big          # 16 GB; delete it afterwards
   scripts/make_checkpoint.py --shape llama-3-8b --layers 1 --out one-layer
   scripts/make_checkpoint.py --shape tiny --out tiny --shard-gb 0.0002
+  scripts/make_checkpoint.py --shape pixart-sigma-1024 --layers 2 --out pixart
 """
 import argparse
 import hashlib
@@ -19,6 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
+import diffusion_shapes
 
 CHUNK = 8 << 20  # values drawn at a time
 
@@ -166,7 +170,7 @@ def config(shape, bos):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=[*SHAPES, "custom"], required=True)
+    parser.add_argument("--shape", choices=[*SHAPES, "custom", *diffusion_shapes.CONFIGS], required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder to make; must not exist, or be empty")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shard-gb", type=float, default=4.0, help="largest shard in GB (10^9 bytes)")
@@ -175,6 +179,10 @@ def parse(argv):
         sizes.add_argument(f"--{name}", type=int)
     sizes.add_argument("--tied", action="store_true", help="no lm_head of its own")
     options = parser.parse_args(argv)
+    if options.shard_gb <= 0:
+        parser.error(f"--shard-gb: {options.shard_gb}; above 0")
+    if options.shape in diffusion_shapes.CONFIGS:
+        return options, diffusion_config(parser, options)
     shape = SHAPES.get(options.shape, SHAPES["tiny"])
     for name in ("vocabulary", "hidden", "feed_forward", "layers", "heads", "kv_heads", "head_dim"):
         value = getattr(options, name)
@@ -190,9 +198,44 @@ def parse(argv):
         parser.error(f"--head-dim: {shape.head_dim}; an even number")
     if shape.vocabulary < 257:
         parser.error(f"--vocabulary: {shape.vocabulary}; at least 257, the bytes and <|begin_of_text|>")
-    if options.shard_gb <= 0:
-        parser.error(f"--shard-gb: {options.shard_gb}; above 0")
     return options, shape
+
+
+def diffusion_config(parser, options):
+    for name in ("vocabulary", "hidden", "feed_forward", "kv_heads"):
+        if getattr(options, name) is not None:
+            parser.error(f"--{name.replace('_', '-')}: not a size of {options.shape}; --layers, --heads and --head-dim are")
+    if options.tied:
+        parser.error(f"--tied: {options.shape} has no lm_head")
+    for name in ("layers", "heads", "head_dim"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')}: {value}; at least 1")
+    config = diffusion_shapes.sized(
+        diffusion_shapes.CONFIGS[options.shape], options.layers, options.heads, options.head_dim)
+    if config["num_attention_heads"] * config["attention_head_dim"] % 4:
+        parser.error("--heads times --head-dim must be a multiple of 4")
+    return config
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def write_weights(folder, stem, entries, shard_gb, seed):
+    """Shards with their index; a diffusers component that fits into one file is that file. Returns their number."""
+    shards = into_shards(entries, shard_gb * 1e9)
+    alone = len(shards) == 1 and stem.startswith("diffusion")
+    weight_map = {}
+    for i, shard in enumerate(shards):
+        name = f"{stem}.safetensors" if alone else f"{stem}-{i + 1:05}-of-{len(shards):05}.safetensors"
+        write_shard(folder / name, shard, seed)
+        weight_map.update({entry[0]: name for entry in shard})
+        print(f"{name}: {len(shard)} tensors", file=sys.stderr, flush=True)
+    if not alone:
+        total = sum(2 * math.prod(e[1]) for e in entries)
+        write_json(folder / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+    return len(shards)
 
 
 def main(argv=None):
@@ -200,25 +243,25 @@ def main(argv=None):
     out = options.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         sys.exit(f"{out}: is there already; name a folder that does not exist")
-    entries = list(tensors(shape))
+    diffusion = isinstance(shape, dict)
+    entries = list(diffusion_shapes.tensors(shape) if diffusion else tensors(shape))
     total = sum(2 * math.prod(e[1]) for e in entries)
     out.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out).free
     if free < total + (64 << 20):
         sys.exit(f"{out}: needs {total / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free")
-    bos = 256
-    (out / "config.json").write_text(json.dumps(config(shape, bos), indent=1) + "\n")
-    (out / "tokenizer.json").write_text(json.dumps(tokenizer(bos)) + "\n")
-    shards = into_shards(entries, options.shard_gb * 1e9)
-    weight_map = {}
-    for i, shard in enumerate(shards):
-        name = f"model-{i + 1:05}-of-{len(shards):05}.safetensors"
-        write_shard(out / name, shard, options.seed)
-        weight_map.update({entry[0]: name for entry in shard})
-        print(f"{name}: {len(shard)} tensors", file=sys.stderr, flush=True)
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
-    print(f"{out}: {sum(math.prod(e[1]) for e in entries):,} parameters, {total / 1e9:.2f} GB in {len(shards)} files")
+    if diffusion:
+        write_json(out / "model_index.json", diffusion_shapes.model_index(shape))
+        folder, stem = out / "transformer", "diffusion_pytorch_model"
+        folder.mkdir()
+        write_json(folder / "config.json", shape)
+    else:
+        bos = 256
+        folder, stem = out, "model"
+        write_json(out / "config.json", config(shape, bos))
+        (out / "tokenizer.json").write_text(json.dumps(tokenizer(bos)) + "\n")
+    files = write_weights(folder, stem, entries, options.shard_gb, options.seed)
+    print(f"{out}: {sum(math.prod(e[1]) for e in entries):,} parameters, {total / 1e9:.2f} GB in {files} files")
 
 
 if __name__ == "__main__":

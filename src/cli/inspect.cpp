@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -89,10 +90,14 @@ std::string slots_text(const Json& slots) {
   std::vector<std::pair<std::string, std::size_t>> groups;
   for (const Json& s : slots) {
     std::vector<std::string> parts = split(s.value("name", ""), '.');
-    for (std::string& p : parts)
-      if (!p.empty() && p.find_first_not_of("0123456789") == std::string::npos) p = "*";
-    const std::string text = fmt::format("{} ({}, {} features)", join(parts, "."), s.value("kind", ""),
-                                         s.value("features", std::int64_t{0}));
+    const auto number = std::find_if(parts.begin(), parts.end(), [](const std::string& p) {
+      return !p.empty() && p.find_first_not_of("0123456789") == std::string::npos;
+    });
+    if (number != parts.end()) *number = "*";
+    std::string where = s.contains("rows") ? ", rows: " + s.value("rows", "") : "";
+    if (!s.value("quantized", true)) where += ", not quantized by default";
+    const std::string text = fmt::format("{} ({}, {} features{})", join(parts, "."), s.value("kind", ""),
+                                         s.value("features", std::int64_t{0}), where);
     const auto it = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == text; });
     if (it == groups.end())
       groups.emplace_back(text, 1);

@@ -150,7 +150,7 @@ std::optional<Weights> find_weights(const fs::path& folder) {
 // What lies in a folder that cannot be opened, as a hint.
 std::string instead(const fs::path& folder) {
   if (fs::is_regular_file(folder / "model_index.json"))
-    return "; it is a diffusers pipeline: name one of its component folders";
+    return "; it is a diffusers pipeline without a transformer: name one of its component folders";
   std::vector<std::string> found;
   bool pickle = false;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -184,6 +184,10 @@ std::unique_ptr<Checkpoint> open_safetensors(const std::string& path) {
 
 std::unique_ptr<Checkpoint> open_folder(const std::string& path) {
   const fs::path folder(path);
+  // A diffusers pipeline stands for its denoiser; its other parts are opened by their own folders.
+  if (!fs::is_regular_file(folder / "config.json") && fs::is_regular_file(folder / "model_index.json") &&
+      fs::is_regular_file(folder / "transformer" / "config.json"))
+    return open_folder((folder / "transformer").string());
   if (!fs::is_regular_file(folder / "config.json"))
     throw DataError(path + ": the folder has no config.json" + instead(folder));
   const auto weights = find_weights(folder);

@@ -21,7 +21,8 @@ SafetensorsFile parse_safetensors(const std::byte* data, std::uint64_t size, con
 // One file. Its configuration is the JSON text under __metadata__.config when there is one, else the config.json beside
 // it.
 std::unique_ptr<Checkpoint> open_safetensors(const std::string& path);
-// A folder with config.json and weights, one file or shards with an index.
+// A folder with config.json and weights, one file or shards with an index; or that of a diffusers pipeline, whose
+// transformer/ is then opened.
 std::unique_ptr<Checkpoint> open_folder(const std::string& path);
 
 }  // namespace stamp

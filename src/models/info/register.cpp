@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "models/info/architecture.h"
+#include "models/info/diffusion_config.h"
 #include "models/info/gemma2.h"
 #include "models/info/gemma3.h"
 #include "models/info/llama.h"
@@ -31,8 +32,11 @@ const DecoderFamily& decoder_family(const Checkpoint& checkpoint) {
       names.push_back(model_type);
     }
   }
+  if (!gguf)
+    for (const std::string& diffusion : diffusion_architectures()) names.push_back(diffusion);
   if (name.empty())
-    throw DataError(checkpoint.path() + ": the checkpoint does not name its architecture (model_type in config.json, " +
+    throw DataError(checkpoint.path() +
+                    ": the checkpoint does not name its architecture (model_type or _class_name in config.json, " +
                     "general.architecture in GGUF); supported: " + join(names, ", "));
   throw DataError(checkpoint.path() + ": architecture \"" + name + "\" is not supported" + did_you_mean(name, names) +
                   "; supported: " + join(names, ", "));
@@ -48,6 +52,21 @@ std::vector<PluginInfo> known_architectures() {
     info.cost = "decoder language model, float32";
     infos.push_back(std::move(info));
   }
+  const auto diffusion = [&](const char* name, const char* summary, const char* source) {
+    PluginInfo info;
+    info.name = name;
+    info.summary = summary;
+    info.source = source;
+    info.cost = "diffusion transformer, float32";
+    infos.push_back(std::move(info));
+  };
+  diffusion("PixArtTransformer2DModel", "PixArt-Sigma and PixArt-alpha: text in cross-attention, one modulation",
+            "specification models 10");
+  diffusion("DiTTransformer2DModel", "DiT: images of a class, every block with its own modulation",
+            "specification models 11");
+  diffusion("SanaTransformer2DModel",
+            "SANA, SANA-1.5 and SANA-Sprint: linear attention, convolution in the feed-forward part",
+            "specification models 12");
   return infos;
 }
 

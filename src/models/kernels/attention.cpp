@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "models/kernels/full_attention.h"
 #include "models/kernels/simd.h"
 
 namespace stamp {
@@ -156,11 +157,13 @@ inline void cap_scores(float* scores, std::int64_t vectors, float cap) {
 
 class QueryBlock {
  public:
-  // `past`: the position of query row 0.
-  QueryBlock(const Packed& packed, const AttentionShape& shape, std::int64_t past)
+  // `past`: the position of query row 0. `last`: of the newest key a query sees, where that is the same for all of
+  // them; -1 = each sees itself and what is before it.
+  QueryBlock(const Packed& packed, const AttentionShape& shape, std::int64_t past, std::int64_t last = -1)
       : packed_(packed),
         shape_(shape),
         past_(past),
+        last_(last),
         q_(aligned_floats(query_capacity(shape) * shape.head_dim)),
         out_(aligned_floats(query_capacity(shape) * packed.value_columns)),
         states_(static_cast<std::size_t>(query_capacity(shape) / tile_rows)) {}
@@ -173,7 +176,8 @@ class QueryBlock {
   void run(ConstMatrixView q, std::int64_t head, std::int64_t first, std::int64_t last, MatrixView out) {
     const std::int64_t rows = load(q, head, first, last);
     const std::int64_t lowest = shape_.window > 0 ? std::max<std::int64_t>(0, past_ + first - shape_.window + 1) : 0;
-    for (std::int64_t block = lowest / key_block; block * key_block < past_ + last; ++block)
+    const std::int64_t end = position_of(last - 1) + 1;
+    for (std::int64_t block = lowest / key_block; block * key_block < end; ++block)
       for (std::int64_t tile = 0; tile < rows / tile_rows; ++tile) meet(head, block, tile);
     save(head, first, last, out);
   }
@@ -182,6 +186,8 @@ class QueryBlock {
   static std::int64_t query_capacity(const AttentionShape& shape) {
     return round_up(positions(shape) * (shape.heads / shape.kv_heads), tile_rows);
   }
+
+  std::int64_t position_of(std::int64_t query) const { return last_ < 0 ? past_ + query : last_; }
 
   // Row i of the block is query row first + i / group, query head i % group of the KV head. Scores come out in log2
   // units.
@@ -198,7 +204,7 @@ class QueryBlock {
       TileState& state = states_[static_cast<std::size_t>(i / tile_rows)];
       state.largest[i % tile_rows] = minus_infinity;
       state.total[i % tile_rows] = 0;
-      state.position[i % tile_rows] = past_ + first + j / group;
+      state.position[i % tile_rows] = position_of(first + j / group);
     }
     return rows;
   }
@@ -241,7 +247,7 @@ class QueryBlock {
 
   const Packed& packed_;
   const AttentionShape& shape_;
-  std::int64_t past_;
+  std::int64_t past_, last_;
   Buffer q_, out_;
   std::vector<TileState> states_;
 };
@@ -302,7 +308,9 @@ class SingleQuery {
 
 constexpr std::int64_t few_rows = 2;
 
-void attend_few(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape, MatrixView out) {
+// `last` as in QueryBlock.
+void attend_few(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape, MatrixView out,
+                std::int64_t last = -1) {
   const std::int64_t past = k.rows - q.rows;
 #pragma omp parallel
   {
@@ -310,7 +318,7 @@ void attend_few(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const A
 #pragma omp for schedule(static)
     for (std::int64_t task = 0; task < q.rows * shape.heads; ++task) {
       const std::int64_t row = task / shape.heads, head = task % shape.heads, column = head * shape.head_dim;
-      query.run(q.row(row) + column, head, past + row, out.row(row) + column);
+      query.run(q.row(row) + column, head, last < 0 ? past + row : last, out.row(row) + column);
     }
   }
 }
@@ -334,6 +342,26 @@ void causal_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, c
     for (std::int64_t task = 0; task < blocks * shape.kv_heads; ++task) {
       const std::int64_t index = blocks - 1 - task / shape.kv_heads;
       block.run(q, task % shape.kv_heads, index * step, std::min(q.rows, (index + 1) * step), out);
+    }
+  }
+}
+
+void full_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const AttentionShape& shape,
+                    MatrixView out) {
+  assert(shape.heads % shape.kv_heads == 0 && shape.window == 0 && k.rows == v.rows && k.rows > 0);
+  if (q.rows == 0) return;
+  const std::int64_t last = k.rows - 1;
+  if (q.rows <= few_rows) return attend_few(q, k, v, shape, out, last);
+  const Packed packed = pack(k, v, shape);
+  const std::int64_t step = QueryBlock::positions(shape);
+  const std::int64_t blocks = (q.rows + step - 1) / step;
+#pragma omp parallel
+  {
+    QueryBlock block(packed, shape, 0, last);
+#pragma omp for schedule(dynamic, 1)
+    for (std::int64_t task = 0; task < blocks * shape.kv_heads; ++task) {
+      const std::int64_t first = task / shape.kv_heads * step;
+      block.run(q, task % shape.kv_heads, first, std::min(q.rows, first + step), out);
     }
   }
 }

@@ -3,20 +3,15 @@
 #include <cassert>
 #include <cmath>
 
-#include "models/kernels/simd.h"
+#include "models/kernels/simd_rows.h"
 
 namespace stamp {
 namespace {
 
+using simd::gelu_tanh;
+using simd::over_row;
+using simd::silu;
 using simd::V;
-
-// Calls step(offset, vector loader and storer) for whole vectors, then for the rest of a row of n floats.
-template <class Whole, class Part>
-inline void over_row(std::int64_t n, Whole&& whole, Part&& part) {
-  std::int64_t j = 0;
-  for (; j + simd::width <= n; j += simd::width) whole(j);
-  if (j < n) part(j, n - j);
-}
 
 inline float root_mean_square_inverse(const float* x, std::int64_t n, float eps) {
   V squares{};
@@ -48,22 +43,6 @@ inline void add_row(float* x, const float* y, std::int64_t n) {
       [&](std::int64_t j, std::int64_t count) {
         simd::store_part(x + j, count, simd::load_part(x + j, count, 0) + simd::load_part(y + j, count, 0));
       });
-}
-
-// exp overflows for strongly negative gates; the limit leaves silu below 1e-36 there.
-inline V silu(V x) {
-  const V limit = simd::splat(87.0f);
-  const V negated = -x;
-  return x / (simd::splat(1.0f) + simd::exp(negated > limit ? limit : negated));
-}
-
-// 0.5 (1 + tanh(u)) = 1 / (1 + e^-2u): without the cancellation for negative x.
-inline V gelu_tanh(V x) {
-  constexpr float twice_sqrt_2_over_pi = 1.59576912160573071176f;
-  const V u = x * simd::splat(twice_sqrt_2_over_pi) * (x * x * simd::splat(0.044715f) + simd::splat(1.0f));
-  const V limit = simd::splat(87.0f);
-  const V negated = -u;
-  return x / (simd::splat(1.0f) + simd::exp(negated > limit ? limit : negated));
 }
 
 // Calls op(vector of gate, vector of up) for every row and stores what it gives into gate.

@@ -86,6 +86,34 @@ class MakeCheckpoint(unittest.TestCase):
         self.assertNotIn("lm_head.weight", tensors)
         self.assertEqual(tensors["model.layers.0.mlp.down_proj.weight"]["shape"], [32, 176])
 
+    def test_diffusion_transformers_have_the_layout_of_diffusers(self):
+        for shape, word in (("pixart-sigma-1024", "PixArt"), ("sana-1600m", "Sana"), ("dit-xl", "DiT")):
+            sizes = ("--layers", "1", "--heads", "2", "--head-dim", "4")
+            for name, more in ((shape, ()), (shape + "-many", ("--shard-gb", "0.00001"))):
+                result = make(self.root / name, "--shape", shape, *sizes, *more)
+                self.assertEqual(result.returncode, 0, result.stderr)
+            index = json.loads((self.root / shape / "model_index.json").read_text())
+            config = json.loads((self.root / shape / "transformer" / "config.json").read_text())
+            self.assertTrue(index["_class_name"].startswith(word) and config["_class_name"].startswith(word))
+            tensors, body = header(self.root / shape / "transformer" / "diffusion_pytorch_model.safetensors")
+            tensors.pop("__metadata__")
+            self.assertEqual(max(t["data_offsets"][1] for t in tensors.values()), len(body))
+            self.assertEqual(tensors["transformer_blocks.0.attn1.to_q.weight"]["shape"], [8, 8])
+            many = self.root / (shape + "-many") / "transformer"
+            shards = json.loads((many / "diffusion_pytorch_model.safetensors.index.json").read_text())["weight_map"]
+            self.assertEqual(set(shards), set(tensors))
+            self.assertGreater(len(set(shards.values())), 1)
+
+    def test_diffusion_transformers_have_their_published_sizes(self):
+        script = (
+            "import math, sys; sys.path.insert(0, sys.argv[1]); import diffusion_shapes as d\n"
+            "for name, c in d.CONFIGS.items(): print(name, sum(math.prod(e[1]) for e in d.tensors(c)))"
+        )
+        listed = subprocess.run(
+            [sys.executable, "-B", "-c", script, str(SCRIPT.parent)], capture_output=True, text=True, check=True).stdout
+        self.assertEqual(
+            listed.splitlines(), ["pixart-sigma-1024 610856096", "sana-1600m 1604462752", "dit-xl 749826464"])
+
     def test_bad_options_and_a_folder_in_use_are_refused(self):
         for options, word in (
             (("--shape", "tiny", "--vocabulary", "100"), "257"),
@@ -94,6 +122,9 @@ class MakeCheckpoint(unittest.TestCase):
             (("--shape", "tiny", "--layers", "0"), "at least 1"),
             (("--shape", "tiny", "--shard-gb", "0"), "above 0"),
             (("--shape", "huge"), "huge"),
+            (("--shape", "dit-xl", "--vocabulary", "300"), "--vocabulary"),
+            (("--shape", "sana-1600m", "--heads", "3", "--head-dim", "3"), "multiple of 4"),
+            (("--shape", "dit-xl", "--layers", "0"), "at least 1"),
         ):
             result = make(self.root / "a", *options)
             self.assertNotEqual(result.returncode, 0)

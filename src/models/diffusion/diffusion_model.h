@@ -1,0 +1,14 @@
+// A diffusers folder of a diffusion transformer, opened once: networks and their description.
+#pragma once
+#include <memory>
+
+#include "formats/checkpoint.h"
+#include "models/network.h"
+
+namespace stamp {
+
+// DataError: settings that are not supported, tensors that are missing or of another shape. The model has no texts to
+// run: workload() is a TrialError ("unsupported").
+std::unique_ptr<Model> open_diffusion(std::shared_ptr<const Checkpoint> checkpoint, const ModelSpec& spec);
+
+}  // namespace stamp
