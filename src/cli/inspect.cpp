@@ -9,6 +9,7 @@
 #include "cli/verbs.h"
 #include "formats/checkpoint.h"
 #include "models/info/architecture.h"
+#include "models/info/diffusion_config.h"
 #include "tokenizer/tokenizer.h"
 
 namespace stamp {
@@ -135,7 +136,8 @@ ExitCode run(const Front&, const Options& options) {
     refused = error.what();
     about["refused"] = refused;
   }
-  about["tokenizer"] = tokenizer_json(*checkpoint);
+  // A model of images has none; its text encoder's lies beside that.
+  if (!is_diffusion_architecture(checkpoint->architecture())) about["tokenizer"] = tokenizer_json(*checkpoint);
   if (options.json) {
     if (options.tensors) about["tensor_list"] = tensors_json(*checkpoint);
     data(about.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
