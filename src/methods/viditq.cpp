@@ -22,16 +22,17 @@ class Balancing : public MethodRun {
         rotations_(context, "viditq"),
         averaged_(text_option(context.options, "recipe") == "2024"),
         alpha_(real_option(context.options, "alpha")),
-        layers_(text_option(context.options, "layers")) {}
+        last_only_(text_option(context.options, "layers") == "last") {}
 
   void block(std::size_t index) override {
+    if (last_only_ && index + 1 < network_.blocks()) return;
     const std::vector<LinearSite*> sites = network_.block_sites(index);
     std::vector<std::vector<double>> largest(sites.size());
     over_site_inputs(network_, index, context_, [&](std::size_t k, const at::Tensor& x, const Segments&) {
-      if (chosen(*sites[k])) take(largest[k], const_view(x));
+      if (chosen(k, sites.size())) take(largest[k], const_view(x));
     });
     for (std::size_t k = 0; k < sites.size(); ++k) {
-      if (!chosen(*sites[k])) continue;
+      if (!chosen(k, sites.size())) continue;
       const std::vector<double> weight = input_maxima(*sites[k]);
       std::vector<double> factors(weight.size());
       for (std::size_t j = 0; j < factors.size(); ++j)
@@ -42,7 +43,7 @@ class Balancing : public MethodRun {
   }
 
  private:
-  bool chosen(const LinearSite& site) const { return site.info().name.find(layers_) != std::string::npos; }
+  bool chosen(std::size_t site, std::size_t sites) const { return !last_only_ || site + 1 == sites; }
 
   void take(std::vector<double>& largest, ConstMatrixView x) const {
     std::vector<double> here(static_cast<std::size_t>(x.cols), 0.0);
@@ -70,7 +71,7 @@ class Balancing : public MethodRun {
   SeededRotations rotations_;
   bool averaged_;
   double alpha_;
-  std::string layers_;
+  bool last_only_;
   std::map<std::int64_t, std::shared_ptr<const FeatureTransform>> made_;  // by size
 };
 

@@ -20,9 +20,8 @@ struct ViDiTQ {
             "of the largest values of each item"),
         option::real("alpha", 0.5, 0, 1,
                      "migration strength as in smoothquant; published: 0.01 (there written 0.99) and 0.3"),
-        option::any("layers", OptionInfo::Type::text, "",
-                    "part of the names of the inputs that are changed; empty = all (2024, PixArt: the last block's "
-                    "second feed-forward layer)"),
+        option::choice("layers", "all", {"all", "last"},
+                       "all inputs, or the last one of the last block alone, as the 2024 code does for PixArt"),
         option::choice("rotation", "hadamard", {"hadamard", "random"},
                        "hadamard: randomized Hadamard; random: random orthogonal matrices"),
         option::integer("seed", 0, 0, {}, "seed of the random signs or matrices"),
