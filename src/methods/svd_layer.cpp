@@ -1,5 +1,6 @@
 #include "methods/svd_layer.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/linalg_qr.h>
@@ -24,7 +25,7 @@ at::Tensor vector_of(const std::vector<double>& values) {
 }
 
 std::vector<double> largest_by_column(const at::Tensor& m) {
-  const at::Tensor top = m.abs().amax(0).to(at::kDouble).contiguous();
+  const at::Tensor top = m.abs().t().amax(1).to(at::kDouble).contiguous();
   return {top.const_data_ptr<double>(), top.const_data_ptr<double>() + top.numel()};
 }
 
@@ -51,7 +52,7 @@ std::pair<at::Tensor, at::Tensor> leading(const at::Tensor& m, std::int64_t r, b
     return {v.t(), m.matmul(v)};
   }
   auto [up, down] = leading(m.t(), r, quick);  // (U)^T, V S of the transposed
-  const at::Tensor size = down.norm(2, 0).clamp_min(std::numeric_limits<double>::min());
+  const at::Tensor size = down.square().sum(0).sqrt().clamp_min(std::numeric_limits<double>::min());
   return {down.t().div(size.unsqueeze(1)), up.t().mul(size)};
 }
 

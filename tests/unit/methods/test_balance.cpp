@@ -1,4 +1,5 @@
 // Channel balancing, centring and the low-rank branch: what they change and what they leave alone.
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 

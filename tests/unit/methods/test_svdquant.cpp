@@ -1,4 +1,5 @@
 // SVDQuant's search and split against obvious ones. Specification methods 9.
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_svd.h>
