@@ -71,7 +71,7 @@ TEST_CASE("there are 39 candidates on the published grid") {
 TEST_CASE("one split is the truncated singular value decomposition, of tall and of wide weights") {
   svd::Settings s = four_bits();
   s.weights.bits = s.activations.bits = 16;
-  for (const auto& [m, d] : {std::pair<std::int64_t, std::int64_t>{40, 24}, {24, 40}, {32, 32}}) {
+  for (const auto& [m, d] : std::vector<std::pair<std::int64_t, std::int64_t>>{{40, 24}, {24, 40}, {32, 32}}) {
     const at::Tensor w = random_matrix(m, d, "w"), x = inputs(20, d);
     const svd::Split split = svd::split(w, x, x.matmul(w.t()), s, 1);
     const at::Tensor values = std::get<1>(at::linalg_svd(w.to(at::kDouble), false));
