@@ -148,9 +148,19 @@ TEST_CASE("energy in the first 64 rows of a smooth picture is that of the specif
 
 TEST_CASE("the fused quantizer on a grid agrees with its slow twin, for whole rows and for groups") {
   QuantizerWorkspace workspace;
-  for (const auto& [name, h, w] : std::vector<std::tuple<std::string, std::int64_t, std::int64_t>>{
-           {"haar2d", 16, 16}, {"haar2d", 32, 32}, {"dct2d", 16, 16}, {"dct2d", 9, 33}, {"haar", 16, 16}}) {
-    const auto l = make(name, h, w);
+  struct Case {
+    std::string name;
+    std::int64_t h, w;
+    Json levels;
+  };
+  // Blocks of lines that fit the cache, blocks that do not, no blocks.
+  const std::vector<Case> cases = {{"haar2d", 16, 16, nullptr},
+                                   {"haar2d", 32, 32, 4},
+                                   {"dct2d", 16, 16, nullptr},
+                                   {"dct2d", 9, 33, nullptr},
+                                   {"haar", 16, 16, nullptr}};
+  for (const auto& [name, h, w, levels] : cases) {
+    const auto l = make(name, h, w, levels);
     const Matrix x = test::gaussian(h * w, 200, 3, 0);
     RowBits bits;
     bits.bits.assign(static_cast<std::size_t>(h * w), 4.0f);
