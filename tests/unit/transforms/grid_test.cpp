@@ -171,13 +171,14 @@ TEST_CASE("the fused quantizer on a grid agrees with its slow twin, for whole ro
       Matrix fast = x, slow = x;
       quantize_sequence(x.view(), *l, bits, grid, fast.view(), nullptr, workspace);
       quantize_sequence_reference(x.view(), *l, bits, grid, slow.view(), nullptr);
-      // A value halfway between two levels may go either way; everything else agrees to rounding.
+      // A value of T halfway between two levels may go either way, which changes one column of X. Float rounding
+      // decides about one value in 10^5, of 51200 to 205000 here.
       std::int64_t far = 0;
       for (std::int64_t i = 0; i < x.rows; ++i)
         for (std::int64_t j = 0; j < x.cols; ++j)
           far += std::abs(fast.view().row(i)[j] - slow.view().row(i)[j]) > 1e-4f;
       INFO(name << " " << h << " x " << w << " group " << group);
-      CHECK(far <= x.rows * x.cols / 500);
+      CHECK(far <= 4 * x.rows);
     }
   }
 }
