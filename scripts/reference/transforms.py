@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pywt
 import scipy
-from scipy.fft import dct
+from scipy.fft import dct, dctn
 from scipy.linalg import hadamard
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "transforms.json"
@@ -35,7 +35,36 @@ def sequency_rows(tokens):
     return h[np.argsort((np.diff(h, axis=1) != 0).sum(axis=1))] / np.sqrt(tokens)
 
 
+def grid(height, width):
+    return signal(height * width).reshape(height, width)
+
+
+def haar2d(x, levels):
+    """Low band first; per level the differences along the width, along the height, along both, each line by line."""
+    bands = pywt.wavedec2(x, "haar", mode="periodization", level=levels)
+    parts = [bands[0]]
+    for along_height, along_width, both in bands[1:]:
+        parts += [along_width, along_height, both]
+    return np.concatenate([p.ravel() for p in parts])
+
+
+def dct2d(x):
+    c = dctn(x, type=2, norm="ortho")
+    order = sorted(np.ndindex(x.shape), key=lambda f: (f[0] + f[1], max(f), f[0]))
+    return np.array([c[f] for f in order])
+
+
 def cases():
+    for name, tokens, levels, values in plain_cases():
+        yield name, tokens, None, levels, values
+    for height, width, levels in ((2, 2, 1), (4, 4, 1), (4, 4, 2), (8, 4, 2), (4, 24, 2), (16, 16, 1), (32, 32, 2),
+                                  (32, 32, 3), (48, 84, 2), (64, 64, 3), (64, 64, 6)):
+        yield "haar2d", height * width, [height, width], levels, haar2d(grid(height, width), levels)
+    for height, width in ((1, 1), (1, 7), (5, 1), (2, 2), (3, 5), (8, 8), (12, 20), (16, 16), (48, 84), (64, 64)):
+        yield "dct2d", height * width, [height, width], None, dct2d(grid(height, width))
+
+
+def plain_cases():
     for tokens in (1, 2, 3, 4, 5, 8, 12, 23, 64, 89, 100, 1000, 2047, 2048):
         yield "dct", tokens, None, dct(signal(tokens), type=2, norm="ortho")
     for tokens, levels in ((2, 1), (8, 1), (8, 2), (8, 3), (64, 5), (96, 5), (2048, 3), (2048, 5), (2048, 11)):
@@ -47,10 +76,11 @@ def cases():
 
 def compute():
     rows = []
-    for name, tokens, levels, values in cases():
+    for name, tokens, sides, levels, values in cases():
         kept = shown(tokens)
-        rows.append({"transform": name, "tokens": tokens, "levels": levels, "rows": kept,
-                     "values": [float(values[i]) for i in kept]})
+        row = {"transform": name, "tokens": tokens, "levels": levels, "rows": kept,
+               "values": [float(values[i]) for i in kept]}
+        rows.append(row if sides is None else row | {"grid": sides})
     return {"made_by": "scripts/reference/transforms.py", "signal": "x[n] = (n * 7919 mod 1024) / 512 - 1",
             "numpy": np.__version__, "scipy": scipy.__version__, "pywavelets": pywt.__version__, "cases": rows}
 
@@ -69,7 +99,7 @@ def main():
     stored = json.loads(GOLDEN.read_text())
     worst = 0.0
     for old, new in zip(stored["cases"], fresh["cases"], strict=True):
-        if any(old[k] != new[k] for k in ("transform", "tokens", "levels", "rows")):
+        if any(old.get(k) != new.get(k) for k in ("transform", "tokens", "grid", "levels", "rows")):
             print(f"stored case {old['transform']} {old['tokens']} is not {new['transform']} {new['tokens']}")
             return 1
         worst = max(worst, float(np.max(np.abs(np.subtract(old["values"], new["values"])))))

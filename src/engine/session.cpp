@@ -304,8 +304,8 @@ Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
 CalibratedTransform Session::calibrated_transform(const TrialSpec& spec, Monitor& monitor) {
   const QuantizationSpec& q = spec.quantization;
   if (!transform_info(q.sequence.transform).needs_calibration) return {};
-  const std::int64_t tokens = data_->tokens_per_item(), skip = q.sequence.skip_first;
-  const SequenceTransformRequest request = transform_request(q, tokens, options_.gemm);
+  const std::int64_t tokens = data_->tokens_per_item(), skip = skipped_tokens(q, data_->grid_width());
+  const SequenceTransformRequest request = transform_request(q, tokens, options_.gemm, data_->grid_width());
   if (calibration_->tokens_per_item() != tokens)
     throw TrialError("unsupported", fmt::format("sequence transform {} is calibrated on items of the trial's length: "
                                                 "calibration.context is {}, data.context {}",
@@ -389,14 +389,14 @@ std::vector<SlotPlan> Session::slots(const TrialSpec& spec, Monitor& monitor) {
   std::vector<SlotPlan> plans = plan_slots(*live_.network, spec.quantization);
   if (plans.empty()) return plans;
   // Without text windows no length is the trial's own: rules are made for lengths as they come.
-  const std::int64_t tokens = data_ ? data_->tokens_per_item() : 0;
+  const std::int64_t tokens = data_ ? data_->tokens_per_item() : 0, width = data_ ? data_->grid_width() : 0;
   if (tokens == 0) {
-    set_rules(plans, spec.quantization, tokens, options_.gemm);
+    set_rules(plans, spec.quantization, tokens, options_.gemm, width);
     return plans;
   }
-  set_transforms(plans, spec.quantization, tokens, options_.gemm, calibrated_transform(spec, monitor));
+  set_transforms(plans, spec.quantization, tokens, options_.gemm, calibrated_transform(spec, monitor), width);
   set_bits(plans, spec.quantization.allocation, tokens, row_energies(spec, plans, monitor));
-  set_rules(plans, spec.quantization, tokens, options_.gemm);
+  set_rules(plans, spec.quantization, tokens, options_.gemm, width);
   return plans;
 }
 

@@ -32,6 +32,7 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
   request.spec = &spec;
   request.passes = passes(metrics_of_trial);
   request.tokens = tokens;
+  request.width = data_ ? data_->grid_width() : 0;
   request.calibration = calibration_;
   request.method = &plugin;
   request.weights = q.weights.bits < 16 ? &weights : nullptr;
@@ -61,7 +62,7 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
       monitor.info("channel maxima: from the cache");
     }
   const auto basis_of = [&](const std::string& slot) {
-    return basis_key(context, prepared_as, q.sequence.skip_first, slot);
+    return basis_key(context, prepared_as, skipped_tokens(q, data_ ? data_->grid_width() : 0), slot);
   };
   request.known_basis = [&](const std::string& slot) -> std::optional<std::vector<float>> {
     const auto cached = cache_.load("basis", basis_of(slot), warn);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -17,12 +18,16 @@ std::vector<Slot*> all_slots(Network& network) {
   return slots;
 }
 
-std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec) {
+std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec, bool with_context) {
   std::vector<SlotPlan> plans;
   for (Slot* slot : all_slots(network)) {
     const SlotInfo& info = slot->info();
     SlotPlan plan;
     plan.slot = slot;
+    if (info.rows == SlotRows::context) {
+      if (!with_context) continue;
+      plan.transformed = plan.high_rows = false;
+    }
     if (info.kind == SlotKind::linear_input) {
       plan.low_bits = spec.activations.bits;
       plan.grid.symmetric = spec.activations.symmetric;
@@ -57,14 +62,23 @@ bool needs_row_energies(const AllocationSpec& allocation) {
   return allocator(allocation.kind).needs_energies(allocation.options);
 }
 
-SequenceTransformRequest transform_request(const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm) {
-  const std::int64_t skip = spec.sequence.skip_first;
+std::int64_t skipped_tokens(const QuantizationSpec& spec, std::int64_t width) {
+  return width > 0 ? 0 : spec.sequence.skip_first;
+}
+
+SequenceTransformRequest transform_request(const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
+                                           std::int64_t width) {
+  const std::int64_t skip = skipped_tokens(spec, width);
+  if (width > 0 && tokens % width != 0)
+    throw TrialError("unsupported", fmt::format("{} tokens do not fill a grid of width {}", tokens, width));
   if (tokens <= skip)
     throw TrialError(
         "unsupported",
         fmt::format("skip_first is {} and a sequence has {} tokens: nothing is left to transform", skip, tokens));
   SequenceTransformRequest request;
   request.tokens = tokens - skip;
+  request.grid_width = width;
+  request.grid_height = width > 0 ? tokens / width : 0;
   // At least one, because 0 means "no high tokens are known" to the transforms.
   const std::int64_t high = high_tokens_of(spec.allocation, tokens);
   request.high_tokens = high > 0 ? std::max<std::int64_t>(high - skip, 1) : 0;
@@ -88,9 +102,16 @@ std::shared_ptr<const SequenceTransform> identity_of(std::int64_t tokens) {
 
 // The trial's transform behind its skipped tokens. TrialError when there is nothing behind them.
 std::shared_ptr<const SequenceTransform> transform_behind_skipped(const QuantizationSpec& spec, std::int64_t tokens,
-                                                                  Gemm gemm) {
-  return with_skipped(spec.sequence.skip_first,
-                      make_sequence_transform(spec.sequence.transform, transform_request(spec, tokens, gemm)));
+                                                                  std::int64_t width, Gemm gemm) {
+  return with_skipped(skipped_tokens(spec, width),
+                      make_sequence_transform(spec.sequence.transform, transform_request(spec, tokens, gemm, width)));
+}
+
+RowBits low_bits_only(double low_bits, std::int64_t tokens) {
+  RowBits bits;
+  bits.bits.assign(static_cast<std::size_t>(tokens), static_cast<float>(low_bits));
+  bits.high_bits = static_cast<float>(low_bits);
+  return bits;
 }
 
 RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens,
@@ -109,7 +130,7 @@ RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t 
 }  // namespace
 
 void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
-                    const CalibratedTransform& calibrated) {
+                    const CalibratedTransform& calibrated, std::int64_t width) {
   std::shared_ptr<const SequenceTransform> shared, identity;
   for (SlotPlan& plan : plans) {
     if (!plan.transformed) {
@@ -118,7 +139,7 @@ void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, 
     } else if (calibrated) {
       plan.transform = calibrated(plan.slot->info());
     } else {
-      if (!shared) shared = transform_behind_skipped(spec, tokens, gemm);
+      if (!shared) shared = transform_behind_skipped(spec, tokens, width, gemm);
       plan.transform = shared;
     }
   }
@@ -127,7 +148,9 @@ void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, 
 void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, std::int64_t tokens,
               const std::vector<RowEnergies>& energies) {
   for (std::size_t i = 0; i < plans.size(); ++i)
-    plans[i].bits = bits_of(allocation, plans[i].low_bits, tokens, i < energies.size() ? &energies[i] : nullptr);
+    plans[i].bits = !plans[i].high_rows
+                        ? low_bits_only(plans[i].low_bits, tokens)
+                        : bits_of(allocation, plans[i].low_bits, tokens, i < energies.size() ? &energies[i] : nullptr);
 }
 
 namespace {
@@ -138,41 +161,37 @@ bool calibrated_for_one_length(const QuantizationSpec& spec) {
 
 // No longer than what is skipped: nothing is transformed.
 std::shared_ptr<const SequenceTransform> transform_of(const QuantizationSpec& spec, bool transformed,
-                                                      std::int64_t tokens, Gemm gemm) {
-  if (!transformed || tokens <= spec.sequence.skip_first) return identity_of(tokens);
-  return transform_behind_skipped(spec, tokens, gemm);
-}
-
-RowBits low_bits_only(double low_bits, std::int64_t tokens) {
-  RowBits bits;
-  bits.bits.assign(static_cast<std::size_t>(tokens), static_cast<float>(low_bits));
-  bits.high_bits = static_cast<float>(low_bits);
-  return bits;
+                                                      std::int64_t tokens, std::int64_t width, Gemm gemm) {
+  if (!transformed || tokens <= skipped_tokens(spec, width)) return identity_of(tokens);
+  return transform_behind_skipped(spec, tokens, width, gemm);
 }
 
 }  // namespace
 
-void set_rules(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm) {
-  // Slots share what depends on the length alone.
-  auto transforms =
-      std::make_shared<std::map<std::pair<bool, std::int64_t>, std::shared_ptr<const SequenceTransform>>>();
-  const auto shared_transform = [=, settings = spec](bool transformed, std::int64_t n) {
-    auto& entry = (*transforms)[{transformed, n}];
-    if (!entry) entry = transform_of(settings, transformed, n, gemm);
+void set_rules(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
+               std::int64_t width) {
+  // Slots share what depends on the number of tokens and their grid alone.
+  using Key = std::tuple<bool, std::int64_t, std::int64_t>;
+  auto transforms = std::make_shared<std::map<Key, std::shared_ptr<const SequenceTransform>>>();
+  const auto shared_transform = [=, settings = spec](bool transformed, std::int64_t n, std::int64_t w) {
+    auto& entry = (*transforms)[{transformed, n, w}];
+    if (!entry) entry = transform_of(settings, transformed, n, w, gemm);
     return entry;
   };
   for (SlotPlan& plan : plans) {
     plan.whole = std::make_shared<RowRules>([=, settings = spec, own = RowRule{plan.transform, plan.bits},
-                                             low = plan.low_bits, transformed = plan.transformed](std::int64_t n) {
-      if (n == tokens) return own;
+                                             low = plan.low_bits, transformed = plan.transformed,
+                                             high_rows = plan.high_rows](std::int64_t n, std::int64_t w) {
+      if (n == tokens && (w == width || !transformed)) return own;
+      if (!high_rows) return RowRule{shared_transform(false, n, 0), low_bits_only(low, n)};
       if (calibrated_for_one_length(settings))
         throw TrialError("tokens", fmt::format("a sequence of {} tokens: transform {} and allocation {} are calibrated "
                                                "for {} tokens only",
                                                n, settings.sequence.transform, settings.allocation.kind, tokens));
-      return RowRule{shared_transform(transformed, n), bits_of(settings.allocation, low, n)};
+      return RowRule{shared_transform(transformed, n, w), bits_of(settings.allocation, low, n)};
     });
-    plan.decode = std::make_shared<RowRules>([=, low = plan.low_bits](std::int64_t n) {
-      return RowRule{shared_transform(false, n), low_bits_only(low, n)};
+    plan.decode = std::make_shared<RowRules>([=, low = plan.low_bits](std::int64_t n, std::int64_t) {
+      return RowRule{shared_transform(false, n, 0), low_bits_only(low, n)};
     });
   }
 }

@@ -19,21 +19,29 @@ struct SlotPlan {
   double low_bits = 4;
   ActivationGrid grid;
   bool transformed = true;                             // false: L = I (caches of option B)
+  bool high_rows = true;                               // false: low bits only (rows of a context)
   std::shared_ptr<const SequenceTransform> transform;  // of a sequence of the trial's length
   RowBits bits;
   std::shared_ptr<RowRules> whole, decode;  // of sequences of any length, and of rows that come one by one
 };
 
-// The slots that a trial quantizes, without transform and bits. Slots at 16 bits are left out.
-std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec);
+// The slots that a trial quantizes, without transform and bits. Slots at 16 bits are left out, and so are those whose
+// rows are a context (SlotRows::context) unless asked for: these get L = I and no rows at high bits.
+std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec, bool with_context = false);
+
+// Tokens that stay outside the transform: those of the specification, but none on a grid, which has no first token that
+// others attend to (methods 2.7). `width` as in Segment.
+std::int64_t skipped_tokens(const QuantizationSpec& spec, std::int64_t width);
 
 // k of the allocation, skipped tokens included; 0 when it has none.
 std::int64_t high_tokens_of(const AllocationSpec& allocation, std::int64_t tokens);
 // Does the allocation choose bits from calibrated row energies?
 bool needs_row_energies(const AllocationSpec& allocation);
 
-// The request for the rows behind the skipped ones. TrialError when the sequence has no such rows.
-SequenceTransformRequest transform_request(const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm);
+// The request for the rows behind the skipped ones. TrialError when the sequence has no such rows, or does not fill a
+// grid of `width` (0 = a plain sequence).
+SequenceTransformRequest transform_request(const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
+                                           std::int64_t width = 0);
 // diag(I, inner); the inner one alone where nothing is skipped.
 std::unique_ptr<SequenceTransform> with_skipped(std::int64_t skip, std::unique_ptr<SequenceTransform> inner);
 
@@ -41,7 +49,7 @@ std::unique_ptr<SequenceTransform> with_skipped(std::int64_t skip, std::unique_p
 // each slot from `calibrated` (null where the transform needs no calibration).
 using CalibratedTransform = std::function<std::shared_ptr<const SequenceTransform>(const SlotInfo&)>;
 void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
-                    const CalibratedTransform& calibrated);
+                    const CalibratedTransform& calibrated, std::int64_t width = 0);
 
 // Mean row energies of one slot over calibration.
 struct RowEnergies {
@@ -52,9 +60,10 @@ struct RowEnergies {
 void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, std::int64_t tokens,
               const std::vector<RowEnergies>& energies);
 
-// Rules of every planned slot: its own transform and bits for sequences of `tokens`; for other lengths a transform and
-// bits made for them, TrialError where these are calibrated for one length.
-void set_rules(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm);
+// Rules of every planned slot: its own transform and bits for sequences of `tokens` on a grid of `width`; for others a
+// transform and bits made for them, TrialError where these are calibrated for one length.
+void set_rules(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
+               std::int64_t width = 0);
 
 PassBits average_of(const QuantizedBits& activations, const QuantizedBits& caches);
 // Has the transform along the sequence a basis for every slot, from calibration?

@@ -205,10 +205,11 @@ class Walk {
         if (bases_needed_) measure_bases_of(block, part);
         set_transforms(part, spec(), request_.tokens, request_.gemm,
                        bases_needed_ ? CalibratedTransform([this](const SlotInfo& slot) { return transform_of(slot); })
-                                     : CalibratedTransform());
+                                     : CalibratedTransform(),
+                       request_.width);
         set_bits(part, spec().allocation, request_.tokens, energies_of(block, part));
       }
-      set_rules(part, spec(), request_.tokens, request_.gemm);
+      set_rules(part, spec(), request_.tokens, request_.gemm, request_.width);
       bases_.clear();
       if (prepared_) prepared_->forward(network(), block);
     }
@@ -224,8 +225,8 @@ class Walk {
   }
 
   void measure_bases_of(std::size_t block, const std::vector<SlotPlan>& part) {
-    const auto expected = static_cast<std::size_t>((request_.tokens - spec().sequence.skip_first) *
-                                                   (request_.tokens - spec().sequence.skip_first));
+    const std::int64_t rows = request_.tokens - skipped_tokens(spec(), request_.width);
+    const auto expected = static_cast<std::size_t>(rows * rows);
     std::vector<Slot*> missing;
     for (const SlotPlan& plan : part) {
       if (!plan.transformed) continue;
@@ -238,7 +239,7 @@ class Walk {
     }
     if (missing.empty()) return;
     BasisOptions options;
-    options.skip = spec().sequence.skip_first;
+    options.skip = skipped_tokens(spec(), request_.width);
     measure_bases(
         pass_through(block), missing, options,
         [&](std::size_t i, std::vector<float> basis) {
@@ -251,9 +252,10 @@ class Walk {
   }
 
   std::shared_ptr<const SequenceTransform> transform_of(const SlotInfo& slot) {
-    SequenceTransformRequest request = transform_request(spec(), request_.tokens, request_.gemm);
+    SequenceTransformRequest request = transform_request(spec(), request_.tokens, request_.gemm, request_.width);
     request.basis = bases_.at(slot.name);
-    return with_skipped(spec().sequence.skip_first, make_sequence_transform(spec().sequence.transform, request));
+    return with_skipped(skipped_tokens(spec(), request_.width),
+                        make_sequence_transform(spec().sequence.transform, request));
   }
 
   std::vector<RowEnergies> energies_of(std::size_t block, const std::vector<SlotPlan>& part) {

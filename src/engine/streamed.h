@@ -45,6 +45,7 @@ struct StreamedRequest {
   std::vector<Pass> passes;               // over the prepared network
   std::vector<Pass> reference;            // over the untouched one; empty: it is not run
   std::int64_t tokens = 0;                // of the sequences whose rows have transform and bits of their own
+  std::int64_t width = 0;                 // of the grid that they fill, as in Segment
   const Workload* calibration = nullptr;  // null when nothing is calibrated
   const MethodPlugin* method = nullptr;
   const WeightQuantizerPlugin* weights = nullptr;  // null: weights stay in full precision

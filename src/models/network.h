@@ -7,7 +7,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -36,16 +38,17 @@ struct RowRule {
   std::shared_ptr<const SequenceTransform> transform;  // covers all tokens, skip_first included
   RowBits bits;
 };
-// The rules of one slot, by the number of tokens: made when a length first comes, kept for the next time.
+// The rules of one slot, by the number of tokens and the width of their grid (Segment::width; 0 = a plain sequence):
+// made when such rows first come, kept for the next time.
 class RowRules {
  public:
-  using Make = std::function<RowRule(std::int64_t tokens)>;  // TrialError for a length that has no rule
+  using Make = std::function<RowRule(std::int64_t tokens, std::int64_t width)>;  // TrialError where there is no rule
   explicit RowRules(Make make) : make_(std::move(make)) {}
-  const RowRule& of(std::int64_t tokens);
+  const RowRule& of(std::int64_t tokens, std::int64_t width = 0);
 
  private:
   Make make_;
-  std::map<std::int64_t, RowRule> made_;
+  std::map<std::pair<std::int64_t, std::int64_t>, RowRule> made_;
 };
 
 // Bits of the values that slots of one kind quantized, for their average over passes of sequences of any length.
@@ -101,6 +104,13 @@ struct LinearWeight {
   at::Tensor bias;    // m, may be undefined
 };
 
+// A part of a site's layers that stays in high precision: with x as LinearSite::input() gives it, not quantized,
+// output i gains (x down^T) up[i]^T. Specification methods 9.1.
+struct LowRankBranch {
+  at::Tensor down;             // r x d, shared by the layers
+  std::vector<at::Tensor> up;  // m x r, one for every layer of the site, in their order
+};
+
 // One activation slot and the linear layers that read it (q, k, v share one).
 class LinearSite : public Slot {
  public:
@@ -108,9 +118,21 @@ class LinearSite : public Slot {
   std::vector<LinearWeight>& weights() { return weights_; }
   // The norm weight (d) that makes this input, null where a per-channel scale cannot be folded before the slot.
   at::Tensor* input_scale = nullptr;
+  // Makes whatever produces this input deliver x_j / factors[j] (d positive factors) from now on, and returns true; or
+  // changes nothing and returns false, then the caller divides online. The caller multiplies the weights' columns.
+  // This one divides *input_scale. A modulated norm x (1 + scale(t)) + shift(t) divides both 1 + scale and shift.
+  virtual bool fold_input_scale(std::span<const double> factors);
   // Right transform applied to the activation at run time, before the slot's quantizer; null = none.
   void set_online(std::shared_ptr<const FeatureTransform> r) { online_ = std::move(r); }
   const FeatureTransform* online() const { return online_.get(); }
+  // Null = none. release() drops it: it belongs to the changed weights. std::logic_error where its shapes are not those
+  // of the weights, which are plain.
+  void set_low_rank(std::shared_ptr<const LowRankBranch> branch);
+  const LowRankBranch* low_rank() const { return low_rank_.get(); }
+  // The mean over the rows of every transformed segment is taken off before the observer and the quantizer and given
+  // back behind them, in full precision (specification methods 11).
+  void set_centred(bool centred) { centred_ = centred; }
+  bool centred() const { return centred_; }
   // Moves the weights into the GEMM library's own layout and frees the plain ones. Idempotent.
   void pack();
   bool packed() const { return !packed_.empty(); }
@@ -125,6 +147,11 @@ class LinearSite : public Slot {
   std::vector<at::Tensor> multiply(const at::Tensor& x) const;
 
  private:
+  std::vector<at::Tensor> multiply(const at::Tensor& x, const at::Tensor& branch_rows) const;
+  void pass_centred(MatrixView x, const Segments& segments);
+  at::Tensor branch_rows(const at::Tensor& x) const;  // x down^T; undefined without a branch
+  std::shared_ptr<const LowRankBranch> low_rank_;
+  bool centred_ = false;
   std::vector<LinearWeight> weights_;
   std::vector<at::Tensor> packed_;
   std::shared_ptr<const FeatureTransform> online_;
@@ -244,8 +271,9 @@ class Workload {
   virtual std::int64_t count() const = 0;
   virtual WorkItem item(std::int64_t i) const = 0;
   virtual std::int64_t tokens_per_item() const = 0;
-  virtual Json description() const = 0;      // name, digest, tokens, context, windows, tokenizer digest
-  virtual std::string protocol() const = 0;  // one line that tables compare
+  virtual std::int64_t grid_width() const { return 0; }  // of the grid that they fill; 0 = plain sequences
+  virtual Json description() const = 0;                  // name, digest, tokens, context, windows, tokenizer digest
+  virtual std::string protocol() const = 0;              // one line that tables compare
 };
 
 class Tokenizer;

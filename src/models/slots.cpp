@@ -17,9 +17,10 @@ Segments whole_sequence(std::int64_t rows) {
   return {all};
 }
 
-const RowRule& RowRules::of(std::int64_t tokens) {
-  const auto found = made_.find(tokens);
-  return found != made_.end() ? found->second : made_.emplace(tokens, make_(tokens)).first->second;
+const RowRule& RowRules::of(std::int64_t tokens, std::int64_t width) {
+  const std::pair key(tokens, width);
+  const auto found = made_.find(key);
+  return found != made_.end() ? found->second : made_.emplace(key, make_(tokens, width)).first->second;
 }
 
 void QuantizedBits::add(const RowRule& rule, std::int64_t rows, std::int64_t features) {
@@ -44,7 +45,7 @@ void Slot::pass(MatrixView x, const Segments& segments) {
     while (!transformed && i + 1 < segments.size() && !segments[i + 1].transformed) count += segments[++i].rows;
     RowRules* rules = transformed ? q.whole.get() : q.decode.get();
     if (!rules) throw std::logic_error(info_.name + ": no rule for rows that come one by one was installed");
-    const RowRule& rule = rules->of(count);
+    const RowRule& rule = rules->of(count, transformed ? segments[i].width : 0);
     if (rule.transform->tokens() != count)
       throw TrialError("tokens", info_.name + ": the sequence transform covers " +
                                      std::to_string(rule.transform->tokens()) + " tokens, the sample has " +
@@ -70,6 +71,56 @@ void LinearSite::release() {
     w.weight.reset();
     w.bias.reset();
   }
+  low_rank_.reset();
+}
+
+bool LinearSite::fold_input_scale(std::span<const double> factors) {
+  if (!input_scale) return false;
+  if (input_scale->numel() != static_cast<std::int64_t>(factors.size()))
+    throw std::logic_error(info_.name + ": as many factors as input features are needed");
+  float* scale = input_scale->data_ptr<float>();
+  for (std::size_t j = 0; j < factors.size(); ++j)
+    scale[j] = static_cast<float>(static_cast<double>(scale[j]) / factors[j]);
+  return true;
+}
+
+void LinearSite::set_low_rank(std::shared_ptr<const LowRankBranch> branch) {
+  if (branch) {
+    bool fits = branch->up.size() == weights_.size() && branch->down.dim() == 2;
+    for (std::size_t i = 0; fits && i < weights_.size(); ++i) {
+      const at::Tensor& w = weights_[i].weight;
+      fits = w.defined() && branch->down.size(1) == w.size(1) && branch->up[i].size(0) == w.size(0) &&
+             branch->up[i].size(1) == branch->down.size(0);
+    }
+    if (!fits) throw std::logic_error(info_.name + ": a low-rank branch of other shapes than the weights");
+  }
+  low_rank_ = std::move(branch);
+}
+
+at::Tensor LinearSite::branch_rows(const at::Tensor& x) const {
+  return low_rank_ ? linear(x, low_rank_->down, {}) : at::Tensor();
+}
+
+void LinearSite::pass_centred(MatrixView x, const Segments& segments) {
+  std::vector<std::vector<float>> means(segments.size());
+  const auto shift = [&](float sign) {
+    std::int64_t row = 0;
+    for (std::size_t k = 0; k < segments.size(); row += segments[k].rows, ++k)
+      for (std::int64_t i = row; i < row + segments[k].rows && !means[k].empty(); ++i)
+        for (std::int64_t j = 0; j < x.cols; ++j) x.row(i)[j] += sign * means[k][static_cast<std::size_t>(j)];
+  };
+  std::int64_t row = 0;
+  for (std::size_t k = 0; k < segments.size(); row += segments[k].rows, ++k) {
+    // A row that comes alone is its own mean: taken off, nothing would be left to quantize.
+    if (!segments[k].transformed || segments[k].rows == 0) continue;
+    std::vector<double> sum(static_cast<std::size_t>(x.cols), 0.0);
+    for (std::int64_t i = row; i < row + segments[k].rows; ++i)
+      for (std::int64_t j = 0; j < x.cols; ++j) sum[static_cast<std::size_t>(j)] += static_cast<double>(x.row(i)[j]);
+    for (const double s : sum) means[k].push_back(static_cast<float>(s / static_cast<double>(segments[k].rows)));
+  }
+  shift(-1);
+  pass(x, segments);
+  shift(1);
 }
 
 at::Tensor LinearSite::input(at::Tensor x) const {
@@ -80,21 +131,31 @@ at::Tensor LinearSite::input(at::Tensor x) const {
 }
 
 std::vector<at::Tensor> LinearSite::multiply(const at::Tensor& x) const {
+  return multiply(x, branch_rows(x));
+}
+
+std::vector<at::Tensor> LinearSite::multiply(const at::Tensor& x, const at::Tensor& branch_rows) const {
   std::vector<at::Tensor> outputs;
   outputs.reserve(weights_.size());
   for (std::size_t i = 0; i < weights_.size(); ++i)
     outputs.push_back(linear(x, packed_.empty() ? weights_[i].weight : packed_[i], weights_[i].bias));
+  if (branch_rows.defined())
+    for (std::size_t i = 0; i < weights_.size(); ++i) outputs[i].add_(linear(branch_rows, low_rank_->up[i], {}));
   return outputs;
 }
 
 std::vector<at::Tensor> LinearSite::forward(at::Tensor x, const Segments& segments) {
   x = input(std::move(x));
+  const at::Tensor branch = branch_rows(x);
   if (observer_ || quantizer_) {
     // The quantizer works in place: a tensor that somebody else still reads is copied first.
-    if (!x.is_contiguous() || (quantizer_ && x.use_count() > 1)) x = contiguous_copy(x);
-    pass(view(x), segments);
+    if (!x.is_contiguous() || ((quantizer_ || centred_) && x.use_count() > 1)) x = contiguous_copy(x);
+    if (centred_)
+      pass_centred(view(x), segments);
+    else
+      pass(view(x), segments);
   }
-  return multiply(x);
+  return multiply(x, branch);
 }
 
 namespace {

@@ -1,6 +1,8 @@
 // The sequence transforms, in the order they are listed to users: one line each.
 #include "transforms/dct.h"
+#include "transforms/dct2d.h"
 #include "transforms/haar.h"
+#include "transforms/haar2d.h"
 #include "transforms/identity.h"
 #include "transforms/klt.h"
 #include "transforms/sequence_transform.h"
@@ -10,7 +12,7 @@ namespace stamp {
 
 const std::vector<SequenceTransformPlugin>& sequence_transforms() {
   static const std::vector<SequenceTransformPlugin> list{
-      identity_plugin(), haar_plugin(), dct_plugin(), wht_plugin(), klt_plugin(),
+      identity_plugin(), haar_plugin(), dct_plugin(), wht_plugin(), klt_plugin(), haar2d_plugin(), dct2d_plugin(),
   };
   return list;
 }

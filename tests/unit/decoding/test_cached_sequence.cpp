@@ -89,8 +89,10 @@ void quantize_activations(Network& network, const QuantizationSpec& q) {
     bits.options = q.allocation.options;
     return RowRule{make_sequence_transform(transform, request), allocator(allocation).allocate(bits)};
   };
-  quantizer->whole = std::make_shared<RowRules>([=](std::int64_t n) { return rule("haar", "two_level", n); });
-  quantizer->decode = std::make_shared<RowRules>([=](std::int64_t n) { return rule("identity", "uniform", n); });
+  quantizer->whole =
+      std::make_shared<RowRules>([=](std::int64_t n, std::int64_t) { return rule("haar", "two_level", n); });
+  quantizer->decode =
+      std::make_shared<RowRules>([=](std::int64_t n, std::int64_t) { return rule("identity", "uniform", n); });
   quantizer->workspace = &workspace;
   for (LinearSite* site : network.linear_sites()) site->set_quantizer(quantizer);
 }

@@ -94,6 +94,38 @@ TEST_CASE("skipped tokens stay the first rows and count among the high ones") {
   CHECK_THROWS_AS(transform_request(t.quantization, 64, plain_gemm), TrialError);
 }
 
+TEST_CASE("rows on a grid get the transform of their grid, and none of them is skipped") {
+  const auto n = network();
+  TrialSpec t = test::fake_trial();
+  t.quantization.sequence.skip_first = 2;
+  t.quantization.sequence.transform = "haar2d";
+  t.quantization.sequence.options = {{"levels", 2}};
+  std::vector<SlotPlan> plans = plan_slots(*n, t.quantization);
+  set_transforms(plans, t.quantization, 64, plain_gemm, {}, 8);
+  set_bits(plans, t.quantization.allocation, 64, {});
+  set_rules(plans, t.quantization, 64, plain_gemm, 8);
+  SequenceTransformRequest request;
+  request.options = t.quantization.sequence.options;
+  for (const auto& [height, width] : std::vector<std::pair<std::int64_t, std::int64_t>>{{8, 8}, {16, 4}, {8, 12}}) {
+    request.tokens = height * width;
+    request.grid_height = height;
+    request.grid_width = width;
+    const RowRule& rule = plans[0].whole->of(height * width, width);
+    CHECK(rule.transform->matrix() == make_sequence_transform("haar2d", request)->matrix());
+    CHECK(rule.bits.bits.size() == static_cast<std::size_t>(height * width));
+  }
+  CHECK(&plans[0].whole->of(64, 8) != &plans[0].whole->of(64, 4));
+  CHECK_THROWS_AS(plans[0].whole->of(64, 0), TrialError);  // a plain sequence
+  CHECK_THROWS_AS(plans[0].whole->of(64, 7), TrialError);  // no grid
+  CHECK(plans[0].decode->of(5).transform->is_identity());
+
+  // Transforms of sequences take the grid as one line.
+  t.quantization.sequence.transform = "haar";
+  CHECK(transform_request(t.quantization, 64, plain_gemm, 8).tokens == 64);
+  CHECK(transform_request(t.quantization, 64, plain_gemm, 8).grid_height == 8);
+  CHECK(transform_request(t.quantization, 64, plain_gemm).tokens == 62);
+}
+
 TEST_CASE("quantizers leave with their owner") {
   const auto n = network();
   const auto plans = planned(*n, test::fake_trial());

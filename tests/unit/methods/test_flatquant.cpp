@@ -88,7 +88,7 @@ class Quantized {
  private:
   void install(Slot& slot, double bits, bool symmetric, std::int64_t group) {
     auto q = std::make_shared<SlotQuantizer>();
-    q->whole = std::make_shared<RowRules>([bits](std::int64_t tokens) {
+    q->whole = std::make_shared<RowRules>([bits](std::int64_t tokens, std::int64_t) {
       SequenceTransformRequest request;
       request.tokens = tokens;
       return RowRule{make_sequence_transform("identity", request), uniform_bits(tokens, bits)};

@@ -56,7 +56,7 @@ std::shared_ptr<SlotQuantizer> quantizer(std::int64_t tokens, double bits, std::
   RowRule rule;
   rule.transform = make_sequence_transform("identity", request);
   rule.bits.bits.assign(static_cast<std::size_t>(tokens), static_cast<float>(bits));
-  q->whole = std::make_shared<RowRules>([rule](std::int64_t) { return rule; });
+  q->whole = std::make_shared<RowRules>([rule](std::int64_t, std::int64_t) { return rule; });
   q->grid.group = group;
   q->workspace = &workspace;
   q->statistics = statistics;
@@ -204,7 +204,7 @@ TEST_CASE("every segment is quantized by the rule of its length and kind") {
   std::vector<std::int64_t> asked;
   auto q = std::make_shared<SlotQuantizer>();
   const auto rules = [&](double bits) {
-    return std::make_shared<RowRules>([&asked, bits](std::int64_t n) {
+    return std::make_shared<RowRules>([&asked, bits](std::int64_t n, std::int64_t) {
       asked.push_back(n);
       SequenceTransformRequest request;
       request.tokens = n;

@@ -11,12 +11,16 @@ TEST_CASE("sequence transforms agree with SciPy and PyWavelets") {
   std::ifstream file(STAMP_SOURCE_DIR "/tests/golden/transforms.json");
   REQUIRE(file);
   const Json golden = Json::parse(file);
-  REQUIRE(golden["cases"].size() == 28);
+  REQUIRE(golden["cases"].size() == 49);
   for (const Json& c : golden["cases"]) {
     const auto tokens = c["tokens"].get<std::int64_t>();
     INFO(c["transform"] << " " << tokens << " levels " << c["levels"]);
     SequenceTransformRequest request;
     request.tokens = tokens;
+    if (c.contains("grid")) {
+      request.grid_height = c["grid"][0].get<std::int64_t>();
+      request.grid_width = c["grid"][1].get<std::int64_t>();
+    }
     if (!c["levels"].is_null()) request.options["levels"] = c["levels"];
     const auto l = make_sequence_transform(c["transform"], request);
     std::vector<float> x;

@@ -1,0 +1,183 @@
+#include "transforms/haar2d.h"
+
+#include <algorithm>
+#include <bit>
+#include <string>
+
+#include "base/error.h"
+#include "transforms/grid_request.h"
+#include "transforms/row_order.h"
+#include "transforms/rows.h"
+
+namespace stamp {
+
+std::int64_t haar2d_most_levels(std::int64_t height, std::int64_t width) {
+  if (height < 1 || width < 1) return 0;
+  return std::min(std::countr_zero(static_cast<std::uint64_t>(height)),
+                  std::countr_zero(static_cast<std::uint64_t>(width)));
+}
+
+std::int64_t haar2d_auto_levels(std::int64_t height, std::int64_t width, std::int64_t high_tokens) {
+  const std::int64_t k = high_tokens > 0 ? high_tokens : 64, most = haar2d_most_levels(height, width);
+  std::int64_t levels = 0;
+  while (levels < most && (height >> levels) * (width >> levels) > k) ++levels;
+  return levels;
+}
+
+namespace {
+
+// Sums and differences of one 2 x 2 cell; p top left, q top right, r bottom left, u bottom right come out as LL, HL,
+// LH, HH. The matrix is symmetric and orthogonal, so the way back is the same.
+void cell(float* p, float* q, float* r, float* u, std::int64_t cols) {
+#pragma omp simd
+  for (std::int64_t c = 0; c < cols; ++c) {
+    const float top = p[c] + q[c], bottom = r[c] + u[c], left = p[c] - q[c], right = r[c] - u[c];
+    p[c] = 0.5f * (top + bottom);
+    q[c] = 0.5f * (left + right);
+    r[c] = 0.5f * (top - bottom);
+    u[c] = 0.5f * (left - right);
+  }
+}
+
+// Where coefficients lie before they are sorted: those of a cell at level l in the four corners of the cell.
+std::vector<std::int64_t> places(std::int64_t height, std::int64_t width, int levels) {
+  std::vector<std::int64_t> place(static_cast<std::size_t>(height * width));
+  for (std::int64_t y = 0; y < height; ++y)
+    for (std::int64_t x = 0; x < width; ++x) {
+      std::int64_t& to = place[static_cast<std::size_t>(y * width + x)];
+      const int level = (x | y) == 0 ? levels : std::countr_zero(static_cast<std::uint64_t>(x | y));
+      if (level >= levels) {
+        to = (y >> levels) * (width >> levels) + (x >> levels);
+        continue;
+      }
+      // The three bands of this level follow everything coarser, which fills as many rows as one of them.
+      const std::int64_t band_width = width >> (level + 1), band = (height >> (level + 1)) * band_width;
+      const std::int64_t kind = ((x >> level) & 1) + 2 * ((y >> level) & 1);  // 1 HL, 2 LH, 3 HH
+      to = kind * band + (y >> (level + 1)) * band_width + (x >> (level + 1));
+    }
+  return place;
+}
+
+class Haar2d final : public SequenceTransform, public BlockwiseTransform {
+ public:
+  Haar2d(std::int64_t height, std::int64_t width, int levels)
+      : height_(height), width_(width), levels_(levels), order_(places(height, width, levels)) {}
+  std::int64_t tokens() const override { return height_ * width_; }
+  bool is_identity() const override { return levels_ == 0; }
+  const BlockwiseTransform* blockwise() const override { return this; }
+  std::size_t scratch_floats(std::int64_t columns) const override { return static_cast<std::size_t>(columns); }
+
+  void forward(MatrixView x, float* scratch) const override {
+    if (levels_ == 0) return;
+    for (std::int64_t line = 0; line < height_; line += lines()) analyse({x.row(line * width_), 0, x.cols, x.stride});
+    order_.forward(x, scratch);
+  }
+  void inverse(MatrixView x, float* scratch) const override {
+    if (levels_ == 0) return;
+    order_.backward(x, scratch);
+    for (std::int64_t line = 0; line < height_; line += lines())
+      synthesise({x.row(line * width_), 0, x.cols, x.stride});
+  }
+
+  // From the defining formulas, band after band, on one unit vector after the other.
+  std::vector<double> matrix() const override {
+    const auto s = static_cast<std::size_t>(tokens());
+    std::vector<double> m(s * s);
+    for (std::size_t n = 0; n < s; ++n) {
+      std::vector<double> low(s, 0.0), column;
+      low[n] = 1;
+      std::int64_t w = width_, h = height_;
+      for (int level = 0; level < levels_; ++level, w /= 2, h /= 2) {
+        std::vector<double> ll, hl, lh, hh;
+        for (std::int64_t y = 0; y < h; y += 2)
+          for (std::int64_t x = 0; x < w; x += 2) {
+            const auto at = [&](std::int64_t dy, std::int64_t dx) {
+              return low[static_cast<std::size_t>((y + dy) * w + x + dx)];
+            };
+            const double p = at(0, 0), q = at(0, 1), r = at(1, 0), u = at(1, 1);
+            ll.push_back((p + q + r + u) / 2);
+            hl.push_back((p - q + r - u) / 2);
+            lh.push_back((p + q - r - u) / 2);
+            hh.push_back((p - q - r + u) / 2);
+          }
+        hl.insert(hl.end(), lh.begin(), lh.end());
+        hl.insert(hl.end(), hh.begin(), hh.end());
+        column.insert(column.begin(), hl.begin(), hl.end());
+        low = std::move(ll);
+      }
+      column.insert(column.begin(), low.begin(), low.end());
+      for (std::size_t i = 0; i < s; ++i) m[i * s + n] = column[i];
+    }
+    return m;
+  }
+
+  // 2^J lines of the grid share nothing with the other lines.
+  std::int64_t blocks() const override { return height_ / lines(); }
+  std::int64_t block_begin(std::int64_t block) const override { return block * lines() * width_; }
+  std::int64_t output_row(std::int64_t token) const override { return order_.place(token); }
+  void forward_block(std::int64_t, ConstMatrixView x, MatrixView t) const override {
+    copy_rows_padded(x, t);
+    analyse(t);
+  }
+  void inverse_block(std::int64_t, MatrixView t, MatrixView out, bool stream) const override {
+    synthesise(t);
+    copy_rows_out(t, out, stream);
+  }
+
+ private:
+  std::int64_t lines() const { return std::int64_t{1} << levels_; }
+  void level(MatrixView t, std::int64_t x0, std::int64_t step) const {
+    for (std::int64_t y = 0; y < lines(); y += 2 * step)
+      for (std::int64_t x = x0; x < x0 + lines(); x += 2 * step)
+        cell(t.row(y * width_ + x), t.row(y * width_ + x + step), t.row((y + step) * width_ + x),
+             t.row((y + step) * width_ + x + step), t.cols);
+  }
+  // All levels of 2^J lines, one square of 2^J x 2^J tokens after the other so that it stays in the nearest cache.
+  void analyse(MatrixView t) const {
+    for (std::int64_t x0 = 0; x0 < width_; x0 += lines())
+      for (std::int64_t step = 1; step < lines(); step *= 2) level(t, x0, step);
+  }
+  void synthesise(MatrixView t) const {
+    for (std::int64_t x0 = 0; x0 < width_; x0 += lines())
+      for (std::int64_t step = lines() / 2; step >= 1; step /= 2) level(t, x0, step);
+  }
+
+  std::int64_t height_, width_;
+  int levels_;
+  RowOrder order_;
+};
+
+std::unique_ptr<SequenceTransform> make(const SequenceTransformRequest& r) {
+  require_grid("haar2d", "haar", r);
+  const std::int64_t h = r.grid_height, w = r.grid_width, most = haar2d_most_levels(h, w);
+  const std::string sides = "sequence transform haar2d: a grid of " + std::to_string(h) + " x " + std::to_string(w);
+  const auto found = r.options.find("levels");
+  const bool automatic = found == r.options.end() || found->is_null();
+  const std::int64_t levels = automatic ? haar2d_auto_levels(h, w, r.high_tokens) : found->get<std::int64_t>();
+  if (levels > most || (automatic && most == 0 && h * w > (r.high_tokens > 0 ? r.high_tokens : 64)))
+    throw TrialError("refused", sides + " halves " + std::to_string(most) + " times, levels is " +
+                                    (automatic ? "auto" : std::to_string(levels)) +
+                                    "; allowed: levels J with 2^J dividing both sides, 0 to " + std::to_string(most));
+  return std::make_unique<Haar2d>(h, w, static_cast<int>(levels));
+}
+
+}  // namespace
+
+SequenceTransformPlugin haar2d_plugin() {
+  PluginInfo info;
+  info.name = "haar2d";
+  info.summary = "orthonormal Haar wavelet on the grid of an image's tokens; the approximation band comes first";
+  info.source = "STaMP (arXiv 2510.26771) section 3, DWT; specification methods 2.3 b, 2.4";
+  info.cost = "O(s d): at most 11 s d flops forward, the same back";
+  OptionInfo levels;
+  levels.name = "levels";
+  levels.type = OptionInfo::Type::integer;
+  levels.min = 0;
+  levels.max = 30;
+  levels.help =
+      "wavelet levels, 2^levels divides both sides; auto = the fewest that leave at most k approximation rows";
+  info.options = {levels};
+  return {info, make};
+}
+
+}  // namespace stamp
