@@ -6,7 +6,8 @@
 namespace stamp {
 
 inline constexpr std::int64_t kGlyphWidth = 5, kGlyphHeight = 7;
-// Rows from the top, the leftmost pixel in bit 4. Small letters look like capitals; what the font does not have is a box.
+// Rows from the top, the leftmost pixel in bit 4. Small letters look like capitals; what the font does not have is a
+// box.
 std::array<std::uint8_t, kGlyphHeight> glyph(char character);
 
 }  // namespace stamp

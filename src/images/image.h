@@ -1,4 +1,5 @@
-// Images as numbers: three channels (red, green, blue), either floats as networks give them or bytes as files hold them.
+// Images as numbers: three channels (red, green, blue), either floats as networks give them or bytes as files hold
+// them.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -32,8 +33,8 @@ struct ByteImage {
 // round(255 x), halves to even, after values outside [0, 1] have been cut off; NaN becomes 0.
 ByteImage to_bytes(const Image& image);
 Image to_floats(const ByteImage& image);  // byte / 255
-// What a decoder gives: `count` = 3 * height * width floats in [-1, 1], planes first, to [0, 1] as x / 2 + 0.5, cut off.
-// std::logic_error: another count.
+// What a decoder gives: `count` = 3 * height * width floats in [-1, 1], planes first, to [0, 1] as x / 2 + 0.5, cut
+// off. std::logic_error: another count.
 Image from_signed(const float* values, std::int64_t count, std::int64_t height, std::int64_t width);
 
 }  // namespace stamp

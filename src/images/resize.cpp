@@ -136,8 +136,7 @@ Image centre_crop(const Image& image, ImageSize size) {
   Image out(size.height, size.width);
   for (std::int64_t c = 0; c < 3; ++c)
     for (std::int64_t y = 0; y < size.height; ++y)
-      for (std::int64_t x = 0; x < size.width; ++x)
-        out.at(c, y, x) = image.at(c, corner.height + y, corner.width + x);
+      for (std::int64_t x = 0; x < size.width; ++x) out.at(c, y, x) = image.at(c, corner.height + y, corner.width + x);
   return out;
 }
 

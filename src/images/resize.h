@@ -11,10 +11,11 @@ struct ImageSize {
   bool operator==(const ImageSize&) const = default;
 };
 
-// Linear between the four pixels around a place, pixel centres at half integers, no filter before shrinking: what PyTorch
-// calls bilinear with align_corners = antialias = false. std::logic_error: a size below 1.
+// Linear between the four pixels around a place, pixel centres at half integers, no filter before shrinking: what
+// PyTorch calls bilinear with align_corners = antialias = false. std::logic_error: a size below 1.
 Image resize_bilinear(const Image& image, ImageSize size);
-// The middle of an image, one pixel further up or left where it does not come out even. std::logic_error: larger than it.
+// The middle of an image, one pixel further up or left where it does not come out even. std::logic_error: larger than
+// it.
 Image centre_crop(const Image& image, ImageSize size);
 ByteImage centre_crop(const ByteImage& image, ImageSize size);
 // Resized so that it covers `size`, then cropped to it; sizes in between are rounded down.

@@ -129,8 +129,7 @@ void Bpe::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
       continue;
     }
     // A merge whose result is no entry falls apart into bytes, as in llama.cpp.
-    for (const char b : text)
-      put(bytes_[static_cast<unsigned char>(b)], static_cast<unsigned char>(b));
+    for (const char b : text) put(bytes_[static_cast<unsigned char>(b)], static_cast<unsigned char>(b));
   }
 }
 

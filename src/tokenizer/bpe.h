@@ -43,9 +43,9 @@ class Bpe : public WordModel {
 
   bool whole_words_;
   Unspelled unspelled_;
-  std::int32_t entries_;                   // symbols below are ids, symbols from here on only appear in merges
-  StringMap<std::int32_t> symbols_;        // bytes -> symbol
-  std::vector<std::string> extra_;         // bytes of the symbols from entries_ on
+  std::int32_t entries_;             // symbols below are ids, symbols from here on only appear in merges
+  StringMap<std::int32_t> symbols_;  // bytes -> symbol
+  std::vector<std::string> extra_;   // bytes of the symbols from entries_ on
   std::string end_of_word_;
   std::array<std::int32_t, 256> bytes_{};  // symbol of each single byte
   std::array<std::int32_t, 256> ends_{};   // the same at the end of a word

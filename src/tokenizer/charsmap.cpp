@@ -144,7 +144,8 @@ std::string SentencePieceNormalizer::apply(std::string_view text) const {
     }
     if (!single_spaces) after_space = false;
   }
-  while (single_spaces && out.size() >= space.size() && out.compare(out.size() - space.size(), space.size(), space) == 0)
+  while (single_spaces && out.size() >= space.size() &&
+         out.compare(out.size() - space.size(), space.size(), space) == 0)
     out.resize(out.size() - space.size());
   return out;
 }

@@ -1,5 +1,5 @@
-// SentencePiece's compiled table of character replacements (nmt_nfkc and the like): keys in a double array, replacements
-// behind it. Specification: models 4.6.
+// SentencePiece's compiled table of character replacements (nmt_nfkc and the like): keys in a double array,
+// replacements behind it. Specification: models 4.6.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -40,9 +40,9 @@ std::string replaced_by_cluster(std::string_view text, const Charsmap& table);
 // All of SentencePiece's normalization: replacements, spaces, the space in front.
 struct SentencePieceNormalizer {
   Charsmap table;
-  bool space_in_front = true;   // add_dummy_prefix
-  bool single_spaces = true;    // remove_extra_whitespaces
-  bool spell_spaces = true;     // escape_whitespaces: U+2581 for a space
+  bool space_in_front = true;     // add_dummy_prefix
+  bool single_spaces = true;      // remove_extra_whitespaces
+  bool spell_spaces = true;       // escape_whitespaces: U+2581 for a space
   std::vector<std::string> kept;  // user-defined pieces, never replaced
   std::string apply(std::string_view text) const;
 };

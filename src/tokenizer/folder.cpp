@@ -24,12 +24,12 @@ Json clip_as_tokenizer_json(const Json& vocabulary, const std::string& merges, c
   for (const std::string& line : split(merges, '\n')) {
     if (const std::string merge = trim(line); !merge.empty() && merge.rfind("#version", 0) != 0) list.push_back(merge);
   }
-  const Json words = {{"type", "Split"},
-                      {"pattern",
-                       {{"Regex",
-                         R"(<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)"}}},
-                      {"behavior", "Removed"},
-                      {"invert", true}};
+  const Json words = {
+      {"type", "Split"},
+      {"pattern",
+       {{"Regex", R"(<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)"}}},
+      {"behavior", "Removed"},
+      {"invert", true}};
   const Json spaces = {{"type", "Replace"}, {"pattern", {{"Regex", R"(\s+)"}}}, {"content", " "}};
   const Json level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}};
   return {{"added_tokens", added},

@@ -1,4 +1,5 @@
-// tokenizer.json of Hugging Face's tokenizers library: the BPE families and unigram models. Specification: models 4.1, 4.5.
+// tokenizer.json of Hugging Face's tokenizers library: the BPE families and unigram models. Specification:
+// models 4.1, 4.5.
 #include <string_view>
 #include <unordered_map>
 

@@ -15,11 +15,11 @@ inline constexpr std::string_view kSpaceMark = "\u2581";  // spells a space in S
 
 struct NormalizeStep {
   enum class Kind {
-    compose,  // Unicode normalization form C
-    replace,  // every match of `pattern` by `text`
-    prepend,  // `text` before anything that is not empty
-    lower,    // every character's lower-case form
-    strip,    // white space from the ends, those that `text` names: "l", "r" or "lr"
+    compose,        // Unicode normalization form C
+    replace,        // every match of `pattern` by `text`
+    prepend,        // `text` before anything that is not empty
+    lower,          // every character's lower-case form
+    strip,          // white space from the ends, those that `text` names: "l", "r" or "lr"
     charsmap,       // `table`, as the tokenizers library applies it
     sentencepiece,  // all of `sentencepiece`
   };
@@ -31,7 +31,7 @@ struct NormalizeStep {
 };
 
 std::string lower_case(std::string_view text);  // Unicode's, one character at a time
-std::string composed(std::string_view text);  // form C
+std::string composed(std::string_view text);    // form C
 std::string replaced(std::string_view text, Pattern::Search& search, std::string_view by);
 std::string replaced(std::string_view text, std::string_view what, std::string_view by);  // `what` is not empty
 std::string normalized(std::string_view text, const std::vector<NormalizeStep>& steps);

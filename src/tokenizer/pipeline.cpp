@@ -236,7 +236,8 @@ class PipelineTokenizer : public Tokenizer {
       const auto plain = added_[at] ? std::nullopt : bytes_of_spelling(spelling);
       bytes += plain ? *plain : spelling;
       const std::string& end = settings_.end_of_word;
-      if (end.empty() || added_[at] || bytes.size() < end.size() || bytes.compare(bytes.size() - end.size(), end.size(), end) != 0)
+      if (end.empty() || added_[at] || bytes.size() < end.size() ||
+          bytes.compare(bytes.size() - end.size(), end.size(), end) != 0)
         continue;
       bytes.replace(bytes.size() - end.size(), end.size(), " ");
     }

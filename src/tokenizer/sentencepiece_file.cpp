@@ -187,7 +187,7 @@ void add_decoding(bool space_in_front, TokenizerSettings& settings) {
   const auto add = [&](DecodeStep::Kind kind) -> DecodeStep& {
     settings.decode.emplace_back();
     settings.decode.back().kind = kind;
-    settings.decode.back().text = " ";
+    settings.decode.back().text.assign(1, ' ');
     return settings.decode.back();
   };
   add(DecodeStep::Kind::replace).pattern = Pattern::literal(kSpaceMark);

@@ -15,7 +15,7 @@ struct SentencePieceFile {
     float score = 0;
     std::int64_t type = kNormal;  // the numbers of GGUF's token types 1 to 6, with 4 and 5 meaning the same
   };
-  std::vector<Piece> pieces;  // by id
+  std::vector<Piece> pieces;    // by id
   std::int64_t model_type = 1;  // 1 unigram, 2 BPE, 3 word, 4 character
   bool byte_fallback = false;
   bool space_behind = false;  // treat_whitespace_as_suffix
@@ -29,7 +29,7 @@ SentencePieceFile parse_sentencepiece(std::string_view bytes, const std::string&
 
 // Rules that are not in the file. The defaults are T5's.
 struct SentencePieceRules {
-  bool append_end = true;      // "</s>" behind every text, where special tokens are wanted
+  bool append_end = true;        // "</s>" behind every text, where special tokens are wanted
   std::int64_t extra_ids = 100;  // "<extra_id_99>" .. "<extra_id_0>" behind the pieces
 };
 // Control pieces spelled out in a text are ordinary text, as in SentencePiece. DataError: not a unigram model, pieces

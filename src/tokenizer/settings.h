@@ -49,9 +49,9 @@ struct TokenizerSettings {
   bool whole_words = false;  // ignore_merges
   bool byte_fallback = false;
   bool fuse_unknown = false;
-  bool float_sums = false;                // of unigram; see Unigram::Settings
-  std::vector<std::int32_t> user_defined;  // of unigram: entries taken wherever they fit
-  std::string end_of_word;                // of bytes: what the last byte of a word is spelled with ("</w>" of CLIP)
+  bool float_sums = false;                  // of unigram; see Unigram::Settings
+  std::vector<std::int32_t> user_defined;   // of unigram: entries taken wherever they fit
+  std::string end_of_word;                  // of bytes: what the last byte of a word is spelled with ("</w>" of CLIP)
   std::int32_t unknown = -1;                // id for what the vocabulary cannot spell; -1: none
   std::vector<DecodeStep> decode;           // of characters and scores
   std::vector<std::int32_t> before, after;  // added to the ids when special tokens are wanted

@@ -16,8 +16,8 @@ Unigram::Unigram(Settings settings) : settings_(std::move(settings)) {
     if (!piece.user_defined) user_defined_score_ = std::max(user_defined_score_, static_cast<double>(piece.score));
     std::int32_t node = 0;
     for (const char c : piece.text) {
-      const std::uint64_t key = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(node)) << 8) |
-                                static_cast<unsigned char>(c);
+      const std::uint64_t key =
+          (static_cast<std::uint64_t>(static_cast<std::uint32_t>(node)) << 8) | static_cast<unsigned char>(c);
       const auto [at, fresh] = children_.emplace(key, static_cast<std::int32_t>(piece_at_.size()));
       if (fresh) piece_at_.push_back(-1);
       node = at->second;

@@ -11,7 +11,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view all(reinterpret_cast<const char*>(data), size);
-  const std::string text = "a small \uff21cat e\u0301 \u2460\u2461 \xff" + std::string(all.substr(size - std::min<std::size_t>(size, 32)));
+  const std::string text =
+      "a small \uff21cat e\u0301 \u2460\u2461 \xff" + std::string(all.substr(size - std::min<std::size_t>(size, 32)));
   try {
     const auto tokenizer = stamp::make_tokenizer(
         stamp::settings_from_sentencepiece(stamp::parse_sentencepiece(all, "spiece.model"), {}, "spiece.model"));

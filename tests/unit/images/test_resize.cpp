@@ -26,7 +26,8 @@ TEST_CASE("the cubic resize gives PIL's bytes", "[images]") {
   for (const Json& one : golden().at("bicubic")) {
     const ByteImage ours = resize_bicubic(source, {one.at("size")[0], one.at("size")[1]});
     INFO(one.at("size"));
-    const Json first(std::vector<int>(ours.bytes.begin(), ours.bytes.begin() + std::min<std::ptrdiff_t>(24, std::ssize(ours.bytes))));
+    const Json first(std::vector<int>(ours.bytes.begin(),
+                                      ours.bytes.begin() + std::min<std::ptrdiff_t>(24, std::ssize(ours.bytes))));
     CHECK(first == one.at("first"));
     CHECK(sha256_hex(bytes_of(ours)) == one.at("sha256").get<std::string>());
   }

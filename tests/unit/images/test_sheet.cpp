@@ -13,7 +13,8 @@ using namespace stamp::test;
 namespace {
 
 // The label of one cell, as text: '#' where black.
-std::string drawn(const ByteImage& image, std::int64_t top, std::int64_t left, std::int64_t height, std::int64_t width) {
+std::string drawn(const ByteImage& image, std::int64_t top, std::int64_t left, std::int64_t height,
+                  std::int64_t width) {
   std::string out;
   for (std::int64_t y = top; y < top + height; ++y) {
     for (std::int64_t x = left; x < left + width; ++x) out += image.pixel(y, x)[0] == 0 ? '#' : '.';
@@ -39,9 +40,11 @@ TEST_CASE("every image lies below its label, in its own cell", "[images]") {
 
 TEST_CASE("labels that do not fit are cut, and other characters are one box each", "[images]") {
   const SheetLayout layout{0, 0, 1};
-  const ByteImage cut = sheet({{"I.III", pattern(8, 24, 1)}}, layout), whole = sheet({{"I...", pattern(8, 24, 1)}}, layout);
+  const ByteImage cut = sheet({{"I.III", pattern(8, 24, 1)}}, layout),
+                  whole = sheet({{"I...", pattern(8, 24, 1)}}, layout);
   CHECK(cut.bytes == whole.bytes);  // four characters: two and two dots
-  const ByteImage other = sheet({{"é漢", pattern(8, 24, 1)}}, layout), boxes = sheet({{"\x7f\x7f", pattern(8, 24, 1)}}, layout);
+  const ByteImage other = sheet({{"é漢", pattern(8, 24, 1)}}, layout),
+                  boxes = sheet({{"\x7f\x7f", pattern(8, 24, 1)}}, layout);
   CHECK(other.bytes == boxes.bytes);
   CHECK(glyph('a') == glyph('A'));
   CHECK(glyph('7') != glyph('\x01'));

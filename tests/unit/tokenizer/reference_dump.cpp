@@ -44,8 +44,10 @@ int main(int count, char** arguments) {
     } else if (words.size() == 2 && words[0] == "tensors") {
       print_tensors(*stamp::open_checkpoint(words[1]));
     } else {
-      std::fprintf(stderr, "usage: reference_dump ids MODEL TEXTS.json special|plain | folder FOLDER TEXTS.json special|plain | tensors "
-                           "MODEL\n");
+      std::fprintf(
+          stderr,
+          "usage: reference_dump ids MODEL TEXTS.json special|plain | folder FOLDER TEXTS.json special|plain | tensors "
+          "MODEL\n");
       return 2;
     }
   } catch (const std::exception& error) {

@@ -80,10 +80,7 @@ TEST_CASE("parts of a pipeline that are not supported are refused by name", "[to
   CHECK(lacks(refusal([](Json& j) { j["normalizer"] = {{"type", "StripAccents"}}; }), "\"StripAccents\"") == "");
   CHECK(lacks(refusal([](Json& j) { j["pre_tokenizer"] = {{"type", "Whitespace"}}; }), "\"Whitespace\"") == "");
   CHECK(lacks(refusal([](Json& j) { j["pre_tokenizer"]["add_prefix_space"] = true; }), "add_prefix_space") == "");
-  CHECK(lacks(refusal([](Json& j) {
-                j["post_processor"] = {{"type", "BertProcessing"}};
-              }),
-              "BertProcessing") == "");
+  CHECK(lacks(refusal([](Json& j) { j["post_processor"] = {{"type", "BertProcessing"}}; }), "BertProcessing") == "");
   CHECK(lacks(refusal([](Json& j) {
                 j["post_processor"] = {{"type", "RobertaProcessing"}, {"cls", {"a", 9}}, {"sep", {"a", 0}}};
               }),
@@ -107,9 +104,13 @@ TEST_CASE("parts of a pipeline that are not supported are refused by name", "[to
               "has an empty part") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["unk_token"] = "<unk>"; }), "$.model.unk_token is \"<unk>\"") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["continuing_subword_prefix"] = "##"; }), "is not supported") == "");
-  CHECK(lacks(refusal([](Json& j) { j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "A?"}}; }),
+  CHECK(lacks(refusal([](Json& j) {
+                j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "A?"}};
+              }),
               "is not base64") == "");
-  CHECK(lacks(refusal([](Json& j) { j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "/////w=="}}; }),
+  CHECK(lacks(refusal([](Json& j) {
+                j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "/////w=="}};
+              }),
               "table of replacements") == "");
 }
 
