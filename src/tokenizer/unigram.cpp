@@ -35,10 +35,13 @@ void Unigram::encode(std::string_view word, std::vector<std::int32_t>& ids) cons
   };
   std::vector<End> ends(word.size() + 1);
   const auto offer = [&](std::size_t begin, std::size_t end, double score, std::int32_t piece) {
-    const double sum = ends[begin].score + score;
+    const double before = ends[begin].score;
+    const double sum = settings_.float_sums
+                           ? static_cast<double>(static_cast<float>(before) + static_cast<float>(score))
+                           : before + score;
     End& there = ends[end];
     if (there.piece != kNone && sum <= there.score) return;
-    there = {settings_.float_sums ? static_cast<double>(static_cast<float>(sum)) : sum, begin, piece};
+    there = {sum, begin, piece};
   };
   for (std::size_t begin = 0; begin < word.size();) {
     const auto character = static_cast<std::size_t>(decode_utf8(word, begin).bytes);
