@@ -239,7 +239,8 @@ class PipelineTokenizer : public Tokenizer {
       if (end.empty() || added_[at] || bytes.size() < end.size() ||
           bytes.compare(bytes.size() - end.size(), end.size(), end) != 0)
         continue;
-      bytes.replace(bytes.size() - end.size(), end.size(), " ");
+      bytes.resize(bytes.size() - end.size());
+      bytes += ' ';
     }
     if (!settings_.end_of_word.empty() && !bytes.empty() && bytes.back() == ' ') bytes.pop_back();
     return bytes;

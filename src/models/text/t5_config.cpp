@@ -14,7 +14,7 @@ namespace {
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::vector<std::string> parts;
   for (const std::int64_t n : shape) parts.push_back(std::to_string(n));
-  return "[" + join(parts, ", ") + "]";
+  return std::string("[").append(join(parts, ", ")).append("]");
 }
 
 }  // namespace
