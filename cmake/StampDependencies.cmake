@@ -14,6 +14,7 @@ find_package(CLI11 REQUIRED)                         # command line
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)     # SHA-256 of models, texts and trial specs
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)    # tokenizer patterns with Unicode classes and look-ahead
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc) # NFC and Unicode categories
+pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)           # images as files
 find_package(SQLite3 REQUIRED)                       # `stamp export --format sqlite`
 
 if(TARGET yaml-cpp::yaml-cpp)

@@ -12,7 +12,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # Programs that know this list: the modules that a comparison imports, everything else in the folder is a comparison.
 modules=(common strings gguf_model)
 slow=(quantized decoding gptq residual_channels)  # minutes, or a finding rather than a comparison: only when named
-packages=(torch==2.13.0 numpy scipy PyWavelets "transformers==5.23.*" "diffusers==0.42.*" gguf safetensors sentencepiece geoopt)
+packages=(torch==2.13.0 numpy scipy PyWavelets "transformers==5.23.*" "diffusers==0.42.*" gguf safetensors sentencepiece protobuf pillow scikit-image
+  geoopt)
 llama=llama-cpp-python==0.3.36
 
 install_only=0 names=()
@@ -33,7 +34,7 @@ done
 
 venv=${STAMP_REFERENCE_VENV:-$root/.venv-reference}
 python=$venv/bin/python
-if ! "$python" -c 'import torch, numpy, scipy, pywt, transformers, diffusers, gguf, safetensors, sentencepiece' 2>/dev/null; then
+if ! "$python" -c 'import torch, numpy, scipy, pywt, transformers, diffusers, gguf, safetensors, sentencepiece, google.protobuf, PIL, skimage' 2>/dev/null; then
   say "installing the reference libraries into $venv"
   [ -x "$python" ] || python3 -m venv "$venv"
   # torch is pinned: without a version pip may bring a CUDA build of several gigabytes.

@@ -48,12 +48,19 @@ std::string spelling_of_bytes(std::string_view bytes) {
 }
 
 Bpe::Bpe(const std::vector<std::optional<std::string>>& pieces,
-         const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words, Unspelled unspelled)
-    : whole_words_(whole_words), unspelled_(std::move(unspelled)), entries_(static_cast<std::int32_t>(pieces.size())) {
+         const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words, Unspelled unspelled,
+         std::string end_of_word)
+    : whole_words_(whole_words),
+      unspelled_(std::move(unspelled)),
+      entries_(static_cast<std::int32_t>(pieces.size())),
+      end_of_word_(std::move(end_of_word)) {
   symbols_.reserve(pieces.size());
   for (std::size_t id = 0; id < pieces.size(); ++id)
     if (pieces[id]) symbols_[*pieces[id]] = static_cast<std::int32_t>(id);
   for (int b = 0; b < 256; ++b) bytes_[static_cast<std::size_t>(b)] = symbol_of(std::string(1, static_cast<char>(b)));
+  ends_ = bytes_;
+  for (int b = 0; !end_of_word_.empty() && b < 256; ++b)
+    ends_[static_cast<std::size_t>(b)] = symbol_of(static_cast<char>(b) + end_of_word_);
   merges_.reserve(merges.size());
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
     const auto& [left, right] = merges[rank];
@@ -94,6 +101,7 @@ void Bpe::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
   std::vector<std::int32_t> bytes;
   bytes.reserve(word.size());
   for (const char b : word) bytes.push_back(bytes_[static_cast<unsigned char>(b)]);
+  if (!word.empty()) bytes.back() = ends_[static_cast<unsigned char>(word.back())];
   std::vector<Symbol> symbols = linked_symbols(bytes);
   const auto id_at = [&](std::int32_t index) { return symbols[static_cast<std::size_t>(index)].id; };
   merge_symbols<std::int32_t>(symbols,
@@ -115,9 +123,13 @@ void Bpe::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
       put(symbol, 0);
       continue;
     }
+    const std::string& text = extra_[static_cast<std::size_t>(symbol - entries_)];
+    if (!end_of_word_.empty() && text.size() == 1 + end_of_word_.size() && text.substr(1) == end_of_word_) {
+      put(symbol, static_cast<unsigned char>(text[0]));
+      continue;
+    }
     // A merge whose result is no entry falls apart into bytes, as in llama.cpp.
-    for (const char b : extra_[static_cast<std::size_t>(symbol - entries_)])
-      put(bytes_[static_cast<unsigned char>(b)], static_cast<unsigned char>(b));
+    for (const char b : text) put(bytes_[static_cast<unsigned char>(b)], static_cast<unsigned char>(b));
   }
 }
 

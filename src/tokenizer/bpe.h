@@ -22,9 +22,11 @@ class Bpe : public WordModel {
   // `pieces`: vocabulary entries by id, as bytes; an entry without value cannot come out of merging (spelled
   // otherwise). `merges`: pairs as bytes, best first. `whole_words` (ignore_merges): a word that is an entry is taken
   // whole. `unspelled`: for bytes without an entry of their own, which published vocabularies have: SmolLM2's lacks
-  // 0x04 and twenty others.
+  // 0x04 and twenty others. `end_of_word`: the last byte of a word is spelled with it, and so are the entries that end
+  // words (CLIP).
   Bpe(const std::vector<std::optional<std::string>>& pieces,
-      const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words, Unspelled unspelled = {});
+      const std::vector<std::pair<std::string, std::string>>& merges, bool whole_words, Unspelled unspelled = {},
+      std::string end_of_word = {});
 
   void encode(std::string_view word, std::vector<std::int32_t>& ids) const override;
 
@@ -41,10 +43,12 @@ class Bpe : public WordModel {
 
   bool whole_words_;
   Unspelled unspelled_;
-  std::int32_t entries_;                   // symbols below are ids, symbols from here on only appear in merges
-  StringMap<std::int32_t> symbols_;        // bytes -> symbol
-  std::vector<std::string> extra_;         // bytes of the symbols from entries_ on
+  std::int32_t entries_;             // symbols below are ids, symbols from here on only appear in merges
+  StringMap<std::int32_t> symbols_;  // bytes -> symbol
+  std::vector<std::string> extra_;   // bytes of the symbols from entries_ on
+  std::string end_of_word_;
   std::array<std::int32_t, 256> bytes_{};  // symbol of each single byte
+  std::array<std::int32_t, 256> ends_{};   // the same at the end of a word
   std::unordered_map<std::uint64_t, Merge> merges_;
 };
 

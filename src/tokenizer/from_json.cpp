@@ -1,7 +1,9 @@
-// tokenizer.json of Hugging Face's tokenizers library: the BPE families. Specification: models 4.1, 4.5.
+// tokenizer.json of Hugging Face's tokenizers library: the BPE families and unigram models. Specification:
+// models 4.1, 4.5.
 #include <string_view>
 #include <unordered_map>
 
+#include "tokenizer/bpe.h"
 #include "tokenizer/json_node.h"
 
 namespace stamp {
@@ -67,9 +69,19 @@ void read_merges(const Node& node, const Vocabulary& vocabulary, TokenizerSettin
 // A byte without a token is no fault of its own: Gemma 2's file has a tab where <0x09> would be.
 void read_model(const Node& node, std::int64_t limit, TokenizerSettings& settings) {
   const std::string type = node["type"].null() ? "BPE" : node["type"].text();  // old files leave it out
-  if (type != "BPE") node.fail("is \"" + type + "\"; supported is BPE");
-  for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
-    if (const Node value = node[affix]; !value.null() && !value.text().empty()) value.fail("is not supported");
+  if (type == "Unigram" && settings.model == TokenizerSettings::Model::bytes)
+    node["type"].fail("is \"Unigram\", which does not go with the pre-tokenizer ByteLevel");
+  if (type == "Unigram") return read_unigram(node, settings);
+  if (type != "BPE") node.fail("is \"" + type + "\"; supported are BPE and Unigram");
+  const Node prefix = node["continuing_subword_prefix"], suffix = node["end_of_word_suffix"];
+  if (!prefix.null() && !prefix.text().empty()) prefix.fail("is not supported");
+  if (!suffix.null() && !suffix.text().empty()) {
+    if (settings.model != TokenizerSettings::Model::bytes)
+      suffix.fail("is not supported without the pre-tokenizer ByteLevel");
+    const auto bytes = bytes_of_spelling(suffix.text());
+    if (!bytes) suffix.fail("is not made of byte characters");
+    settings.end_of_word = *bytes;
+  }
   settings.whole_words = node["ignore_merges"].flag(false);
   settings.byte_fallback = node["byte_fallback"].flag(false);
   settings.fuse_unknown = node["fuse_unk"].flag(false);
@@ -116,6 +128,15 @@ std::vector<std::int32_t> template_ids(const Node& processor, const Node& piece,
   return ids;
 }
 
+// ["<s>", 0]
+std::int32_t pair_id(const Node& node, const TokenizerSettings& settings) {
+  const std::vector<Node> pair = node.items();
+  if (pair.size() != 2) node.fail("must be a text and its id");
+  const std::int64_t id = pair[1].integer();
+  if (id < 0 || id >= static_cast<std::int64_t>(settings.spellings.size())) pair[1].fail("is outside the vocabulary");
+  return static_cast<std::int32_t>(id);
+}
+
 void read_post_processor(const Node& node, TokenizerSettings& settings) {
   if (node.null()) return;
   const std::string type = node["type"].text();
@@ -133,8 +154,12 @@ void read_post_processor(const Node& node, TokenizerSettings& settings) {
       side.insert(side.end(), ids.begin(), ids.end());
     }
     if (!seen_text) node["single"].fail("has no place for the text");
+  } else if (type == "RobertaProcessing") {
+    settings.before.push_back(pair_id(node["cls"], settings));
+    settings.after.push_back(pair_id(node["sep"], settings));
   } else if (type != "ByteLevel") {  // which only concerns offsets
-    node.fail("is \"" + type + "\"; supported post-processors are TemplateProcessing, ByteLevel and Sequence");
+    node.fail("is \"" + type +
+              "\"; supported post-processors are TemplateProcessing, RobertaProcessing, ByteLevel and Sequence");
   }
 }
 

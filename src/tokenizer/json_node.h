@@ -18,6 +18,7 @@ class Node {
 
   [[noreturn]] void fail(const std::string& message) const { throw DataError(where_ + ": " + path_ + " " + message); }
   const Json& json() const { return value_; }
+  const std::string& where() const { return where_; }
   bool null() const { return value_.is_null(); }
   Node operator[](const char* key) const {
     if (!value_.is_object()) fail("must be an object");
@@ -54,6 +55,9 @@ class Node {
   std::string path_;
   const std::string& where_;
 };
+
+// The model itself, of type Unigram. Ids are places in its list.
+void read_unigram(const Node& node, TokenizerSettings& settings);
 
 // What surrounds the model: normalizer, pre-tokenizer, decoder.
 void read_normalizer(const Node& node, TokenizerSettings& settings);

@@ -20,6 +20,25 @@ std::string character_of(const Node& node) {
   return text;
 }
 
+std::string bytes_of_base64(const Node& node) {
+  const std::string text = node.null() ? std::string() : node.text();
+  std::string bytes;
+  std::uint32_t held = 0;
+  int bits = 0;
+  for (const char c : text) {
+    if (c == '=') break;  // only at the end
+    const std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const std::size_t digit = digits.find(c);
+    if (digit == std::string_view::npos) node.fail("is not base64");
+    held = (held << 6) | static_cast<std::uint32_t>(digit);
+    bits += 6;
+    if (bits < 8) continue;
+    bits -= 8;
+    bytes += static_cast<char>((held >> bits) & 0xFF);
+  }
+  return bytes;
+}
+
 int count_of(const Node& node) {
   const std::int64_t count = node.integer();
   if (count < 0 || count > 1000) node.fail("is " + std::to_string(count) + "; allowed are 0 to 1000");
@@ -68,12 +87,16 @@ void read_step(const Node& node, TokenizerSettings& settings, bool& mapped) {
     SplitStep::Keep keep = keep_of(node["behavior"]);
     settings.steps.push_back({pattern_of(node["pattern"]), keep, node["invert"].flag(false)});
   } else if (type == "Metaspace") {
-    if (settings.metaspace || !settings.steps.empty()) node.fail("is \"Metaspace\", which must be the first step");
+    if (settings.metaspace) node.fail("is a second \"Metaspace\"; one is supported");
+    settings.metaspace_step = settings.steps.size();
     settings.metaspace = Metaspace{mark_of(node), prepend_of(node)};
     if (node["split"].flag(true))
       settings.steps.push_back({Pattern::literal(settings.metaspace->mark), SplitStep::Keep::with_next, false});
+  } else if (type == "WhitespaceSplit") {
+    settings.steps.push_back({Pattern(R"(\s+)"), SplitStep::Keep::removed, false});
   } else {
-    node.fail("is \"" + type + "\"; supported pre-tokenizers are ByteLevel, Digits, Metaspace, Split and Sequence");
+    node.fail("is \"" + type +
+              "\"; supported pre-tokenizers are ByteLevel, Digits, Metaspace, Split, WhitespaceSplit and Sequence");
   }
 }
 
@@ -94,8 +117,19 @@ void read_normalizer(const Node& node, TokenizerSettings& settings) {
   } else if (type == "Prepend") {
     step.kind = NormalizeStep::Kind::prepend;
     step.text = node["prepend"].text();
+  } else if (type == "Lowercase") {
+    step.kind = NormalizeStep::Kind::lower;
+  } else if (type == "Strip") {
+    step.kind = NormalizeStep::Kind::strip;
+    if (node["strip_left"].flag(true)) step.text += 'l';
+    if (node["strip_right"].flag(true)) step.text += 'r';
+  } else if (type == "Precompiled") {
+    step.kind = NormalizeStep::Kind::charsmap;
+    step.text = bytes_of_base64(node["precompiled_charsmap"]);
+    step.table = std::make_shared<const Charsmap>(step.text, node.where());
   } else if (type != "NFC") {
-    node.fail("is \"" + type + "\"; supported normalizers are NFC, Prepend, Replace and Sequence");
+    node.fail("is \"" + type +
+              "\"; supported normalizers are Lowercase, NFC, Precompiled, Prepend, Replace, Strip and Sequence");
   }
   settings.normalize.push_back(std::move(step));
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "formats/utf8.h"
 
 namespace stamp {
 
@@ -21,6 +22,37 @@ std::string composed(std::string_view text) {
   std::free(out);
   return normal;
 }
+
+std::string lower_case(std::string_view text) {
+  constexpr char32_t kDottedCapitalI = 0x130;  // the one character whose lower-case form is two
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const CodePoint c = decode_utf8(text, at);
+    if (c.value == kDottedCapitalI)
+      out += "i\u0307";
+    else
+      append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c.value))));
+    at += static_cast<std::size_t>(c.bytes);
+  }
+  return out;
+}
+
+namespace {
+
+std::string stripped(const std::string& text, bool left, bool right) {
+  static const Pattern space(R"(\s+)");
+  Pattern::Search search(space);
+  std::size_t begin = 0, end = text.size();
+  Match match;
+  for (std::size_t at = 0; at < text.size() && search.next(text, at, match); at = match.end) {
+    if (left && match.begin == 0) begin = match.end;
+    if (right && match.end == text.size()) end = match.begin;
+  }
+  return begin < end ? text.substr(begin, end - begin) : std::string();
+}
+
+}  // namespace
 
 std::string replaced(std::string_view text, Pattern::Search& search, std::string_view by) {
   std::string out;
@@ -57,6 +89,12 @@ std::string normalized(std::string_view text, const std::vector<NormalizeStep>& 
       case NormalizeStep::Kind::prepend:
         if (!out.empty()) out.insert(0, step.text);
         break;
+      case NormalizeStep::Kind::lower: out = lower_case(out); break;
+      case NormalizeStep::Kind::strip:
+        out = stripped(out, step.text.find('l') != std::string::npos, step.text.find('r') != std::string::npos);
+        break;
+      case NormalizeStep::Kind::charsmap: out = replaced_by_cluster(out, *step.table); break;
+      case NormalizeStep::Kind::sentencepiece: out = step.sentencepiece->apply(out); break;
     }
   }
   return out;

@@ -1,9 +1,12 @@
 // The tokenizer itself: cut out added tokens, normalize, split into words, encode each word.
+#include <algorithm>
+
 #include "base/error.h"
 #include "formats/utf8.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/character_bpe.h"
 #include "tokenizer/settings.h"
+#include "tokenizer/unigram.h"
 
 namespace stamp {
 namespace {
@@ -36,7 +39,8 @@ std::unique_ptr<WordModel> byte_model(const TokenizerSettings& settings) {
   for (std::size_t id = 0; id < pieces.size(); ++id)
     if (!settings.spellings[id].empty() && use_of(settings, id) == Use::entry)
       pieces[id] = bytes_of_spelling(settings.spellings[id]);
-  return std::make_unique<Bpe>(pieces, byte_merges(settings), settings.whole_words, unspelled_of(settings));
+  return std::make_unique<Bpe>(pieces, byte_merges(settings), settings.whole_words, unspelled_of(settings),
+                               settings.end_of_word);
 }
 
 std::unique_ptr<WordModel> ranked_model(const TokenizerSettings& settings) {
@@ -71,11 +75,36 @@ std::unique_ptr<WordModel> scored_model(const TokenizerSettings& settings) {
   return std::make_unique<ScoredBpe>(std::move(model));
 }
 
+std::unique_ptr<WordModel> unigram_model(const TokenizerSettings& settings) {
+  Unigram::Settings model;
+  model.bytes.fill(-1);
+  double lowest = 0;
+  const auto is_user_defined = [&](std::int32_t id) {
+    return std::find(settings.user_defined.begin(), settings.user_defined.end(), id) != settings.user_defined.end();
+  };
+  for (std::size_t i = 0; i < settings.spellings.size(); ++i) {
+    const std::string& text = settings.spellings[i];
+    const auto id = static_cast<std::int32_t>(i);
+    const Use use = use_of(settings, i);
+    if (settings.byte_fallback && byte_of_spelling(text) >= 0)
+      model.bytes[static_cast<std::size_t>(byte_of_spelling(text))] = id;
+    if (text.empty() || use != Use::entry) continue;
+    model.pieces.push_back({text, id, settings.scores[i], is_user_defined(id)});
+    const auto score = static_cast<double>(settings.scores[i]);
+    if (!model.pieces.back().user_defined) lowest = model.pieces.size() == 1 ? score : std::min(lowest, score);
+  }
+  model.unknown_score = lowest - Unigram::kUnknownPenalty;
+  model.unspelled = unspelled_of(settings);
+  model.float_sums = settings.float_sums;
+  return std::make_unique<Unigram>(std::move(model));
+}
+
 std::unique_ptr<WordModel> word_model(const TokenizerSettings& settings) {
   switch (settings.model) {
     case TokenizerSettings::Model::bytes: return byte_model(settings);
     case TokenizerSettings::Model::characters: return ranked_model(settings);
     case TokenizerSettings::Model::scores: return scored_model(settings);
+    case TokenizerSettings::Model::unigram: return unigram_model(settings);
   }
   return nullptr;
 }
@@ -160,20 +189,24 @@ class PipelineTokenizer : public Tokenizer {
       for (const Cut& cut : owner_.normalized_tokens_.cut(text, special_)) {
         if (cut.id >= 0) {
           ids_.push_back(cut.id);
-        } else if (const auto& metaspace = owner_.settings_.metaspace) {
-          words(metaspace->apply(cut.text, at_start && cut.text.data() == text.data()), 0);
         } else {
-          words(cut.text, 0);
+          words(cut.text, 0, at_start && cut.text.data() == text.data());
         }
       }
     }
 
    private:
-    void words(std::string_view text, std::size_t step) {
+    // Steps from `step` on.
+    void words(std::string_view text, std::size_t step, bool at_start) {
+      const auto& metaspace = owner_.settings_.metaspace;
+      if (!metaspace || step != owner_.settings_.metaspace_step) return split_words(text, step, at_start);
+      split_words(metaspace->apply(text, at_start), step, at_start);
+    }
+    void split_words(std::string_view text, std::size_t step, bool at_start) {
       if (step == searches_.size()) return word(text);
       std::vector<std::string_view> parts;
       split(text, owner_.settings_.steps[step], *searches_[step], parts);
-      for (const std::string_view part : parts) words(part, step + 1);
+      for (const std::string_view part : parts) words(part, step + 1, at_start && part.data() == text.data());
     }
     void word(std::string_view text) {
       constexpr std::size_t kLongest = 64;  // longer words hardly come twice
@@ -202,7 +235,14 @@ class PipelineTokenizer : public Tokenizer {
       const std::string& spelling = settings_.spellings[at];
       const auto plain = added_[at] ? std::nullopt : bytes_of_spelling(spelling);
       bytes += plain ? *plain : spelling;
+      const std::string& end = settings_.end_of_word;
+      if (end.empty() || added_[at] || bytes.size() < end.size() ||
+          bytes.compare(bytes.size() - end.size(), end.size(), end) != 0)
+        continue;
+      bytes.resize(bytes.size() - end.size());
+      bytes += ' ';
     }
+    if (!settings_.end_of_word.empty() && !bytes.empty() && bytes.back() == ' ') bytes.pop_back();
     return bytes;
   }
   std::string decoded_texts(const std::vector<std::int32_t>& ids) const {

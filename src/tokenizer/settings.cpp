@@ -54,6 +54,7 @@ void put_normalization(Digest& digest, const TokenizerSettings& settings) {
   if (settings.metaspace) {
     digest.put(settings.metaspace->mark);
     digest.put_number(static_cast<int>(settings.metaspace->prepend));
+    if (settings.metaspace_step > 0) digest.put_number(static_cast<std::int64_t>(settings.metaspace_step));
   }
 }
 
@@ -75,7 +76,8 @@ std::string digest_of(const TokenizerSettings& settings) {
   Digest digest;
   digest.put(settings.model == Model::bytes        ? "byte-level BPE 1"
              : settings.model == Model::characters ? "character BPE 1"
-                                                   : "SentencePiece BPE 1");
+             : settings.model == Model::scores     ? "SentencePiece BPE 1"
+                                                   : "unigram 1");
   put_vocabulary(digest, settings);
   digest.put_number(!settings.normalize.empty());
   digest.put_number(settings.whole_words);
@@ -85,13 +87,20 @@ std::string digest_of(const TokenizerSettings& settings) {
   for (const std::int32_t id : settings.after) digest.put_number(id);
   if (!only_composes(settings)) put_normalization(digest, settings);
   if (settings.model != Model::bytes) put_characters(digest, settings);
+  if (settings.model == Model::unigram) {
+    digest.put_number(settings.float_sums);
+    for (const std::int32_t id : settings.user_defined) digest.put_number(id);
+  }
+  if (!settings.end_of_word.empty()) digest.put(settings.end_of_word);
   return digest.hex();
 }
 
 std::string kind_of(const TokenizerSettings& settings) {
   using Model = TokenizerSettings::Model;
   if (settings.model == Model::bytes) return "byte-level BPE (" + settings.family + ")";
-  const std::string name = settings.model == Model::scores ? "SentencePiece BPE (" : "character BPE (";
+  const std::string name = settings.model == Model::scores    ? "SentencePiece BPE ("
+                           : settings.model == Model::unigram ? "unigram ("
+                                                              : "character BPE (";
   return name + settings.family + (settings.byte_fallback ? ", byte fallback)" : ")");
 }
 

@@ -23,6 +23,7 @@ struct TokenizerSettings {
     bytes,       // byte-level BPE: spellings in GPT-2's byte characters
     characters,  // a list of merges over characters
     scores,      // SentencePiece: a score for each entry
+    unigram,     // SentencePiece's other model: the cut with the largest sum of scores
   };
   enum class Use : std::uint8_t {
     entry,   // can come out of merging
@@ -43,10 +44,14 @@ struct TokenizerSettings {
   bool spaces_first = false;  // spaces are spelled before added tokens are cut out, as SentencePiece does
   std::vector<NormalizeStep> normalize;
   std::optional<Metaspace> metaspace;
+  std::size_t metaspace_step = 0;  // steps before it
   std::vector<SplitStep> steps;
   bool whole_words = false;  // ignore_merges
   bool byte_fallback = false;
   bool fuse_unknown = false;
+  bool float_sums = false;                  // of unigram; see Unigram::Settings
+  std::vector<std::int32_t> user_defined;   // of unigram: entries taken wherever they fit
+  std::string end_of_word;                  // of bytes: what the last byte of a word is spelled with ("</w>" of CLIP)
   std::int32_t unknown = -1;                // id for what the vocabulary cannot spell; -1: none
   std::vector<DecodeStep> decode;           // of characters and scores
   std::vector<std::int32_t> before, after;  // added to the ids when special tokens are wanted

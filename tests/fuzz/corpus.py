@@ -112,6 +112,22 @@ def score_seeds():
     yield "empty", metadata([])
 
 
+def sentencepiece_seeds():
+    def field(number, content):
+        size, length = len(content), b""
+        while size > 127:
+            length, size = length + bytes([size & 127 | 128]), size >> 7
+        return bytes([number * 8 + 2]) + length + bytes([size]) + content
+    def piece(word, score, kind):
+        return field(1, field(1, word.encode()) + b"\x15" + struct.pack("<f", score) + bytes([24, kind]))
+    base = piece("<unk>", 0, 2) + piece("</s>", 0, 3) + b"".join(piece(w, s, 1) for w, s in (("a", -1), ("\u2581", -2), ("\u2581a", -3), ("small", -4)))
+    yield "small", base
+    yield "kinds", base + piece("[X]", 0, 4) + piece("cat", 0, 5) + field(3, bytes([24, 0, 32, 0, 40, 0]))
+    yield "bytes", base + b"".join(piece(f"<0x{b:02X}>", 0, 6) for b in range(256)) + field(2, bytes([24, 1, 0x98, 2, 1]))
+    with open(os.path.join(REPOSITORY, "tests", "golden", "text_tokenizers", "spiece.model"), "rb") as file:
+        yield "table", file.read()
+
+
 def yaml_seeds():
     for path in sorted(glob.glob(os.path.join(REPOSITORY, "experiments", "*", "*.yaml")) + glob.glob(os.path.join(REPOSITORY, "configs", "**", "*.yaml"), recursive=True)):
         with open(path, "rb") as file:
@@ -124,7 +140,7 @@ def yaml_seeds():
 
 def main():
     for target, seeds in (("fuzz_gguf", gguf_seeds()), ("fuzz_safetensors", safetensors_seeds()), ("fuzz_tokenizer_json", tokenizer_seeds()),
-                          ("fuzz_tokenizer_gguf", score_seeds()), ("fuzz_yaml", yaml_seeds())):
+                          ("fuzz_tokenizer_gguf", score_seeds()), ("fuzz_sentencepiece", sentencepiece_seeds()), ("fuzz_yaml", yaml_seeds())):
         folder = os.path.join(sys.argv[1], target)
         os.makedirs(folder, exist_ok=True)
         for name, content in seeds:

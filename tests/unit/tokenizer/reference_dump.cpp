@@ -1,5 +1,6 @@
 // For scripts/reference: what this program makes of a model, in a form Python compares with other libraries.
 //   reference_dump ids MODEL TEXTS.json special|plain   one line of ids for each string of the JSON list
+//   reference_dump folder FOLDER TEXTS.json special|plain   the same with a tokenizer's own folder
 //   reference_dump tensors MODEL                        one line "name sha256" for each float tensor, of its float32
 //   values
 #include <cstdio>
@@ -12,14 +13,13 @@
 #include "formats/checkpoint.h"
 #include "formats/dtype.h"
 #include "formats/json_text.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/folder.h"
 
 namespace {
 
-void print_ids(const stamp::Checkpoint& model, const std::string& path, bool special) {
-  const auto tokenizer = stamp::open_tokenizer(model);
+void print_ids(const stamp::Tokenizer& tokenizer, const std::string& path, bool special) {
   for (const stamp::Json& text : stamp::parse_json(stamp::read_file(path), path))
-    std::printf("%s\n", stamp::Json(tokenizer->encode(text.get<std::string>(), special)).dump().c_str());
+    std::printf("%s\n", stamp::Json(tokenizer.encode(text.get<std::string>(), special)).dump().c_str());
 }
 
 void print_tensors(const stamp::Checkpoint& model) {
@@ -38,11 +38,16 @@ int main(int count, char** arguments) {
   const std::vector<std::string> words(arguments + 1, arguments + count);
   try {
     if (words.size() == 4 && words[0] == "ids") {
-      print_ids(*stamp::open_checkpoint(words[1]), words[2], words[3] == "special");
+      print_ids(*stamp::open_tokenizer(*stamp::open_checkpoint(words[1])), words[2], words[3] == "special");
+    } else if (words.size() == 4 && words[0] == "folder") {
+      print_ids(*stamp::open_tokenizer_folder(words[1]), words[2], words[3] == "special");
     } else if (words.size() == 2 && words[0] == "tensors") {
       print_tensors(*stamp::open_checkpoint(words[1]));
     } else {
-      std::fprintf(stderr, "usage: reference_dump ids MODEL TEXTS.json special|plain | reference_dump tensors MODEL\n");
+      std::fprintf(
+          stderr,
+          "usage: reference_dump ids MODEL TEXTS.json special|plain | folder FOLDER TEXTS.json special|plain | tensors "
+          "MODEL\n");
       return 2;
     }
   } catch (const std::exception& error) {

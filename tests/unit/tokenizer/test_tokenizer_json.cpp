@@ -74,15 +74,17 @@ TEST_CASE("the smallest pipeline", "[tokenizer]") {
 }
 
 TEST_CASE("parts of a pipeline that are not supported are refused by name", "[tokenizer]") {
-  CHECK(lacks(refusal([](Json& j) { j["model"]["type"] = "Unigram"; }), "\"Unigram\"") == "");
+  CHECK(lacks(refusal([](Json& j) { j["model"]["type"] = "WordPiece"; }), "\"WordPiece\"") == "");
+  CHECK(lacks(refusal([](Json& j) { j["model"]["type"] = "Unigram"; }), "does not go with") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["byte_fallback"] = true; }), "byte_fallback") == "");
-  CHECK(lacks(refusal([](Json& j) { j["normalizer"] = {{"type", "Lowercase"}}; }), "\"Lowercase\"") == "");
+  CHECK(lacks(refusal([](Json& j) { j["normalizer"] = {{"type", "StripAccents"}}; }), "\"StripAccents\"") == "");
   CHECK(lacks(refusal([](Json& j) { j["pre_tokenizer"] = {{"type", "Whitespace"}}; }), "\"Whitespace\"") == "");
   CHECK(lacks(refusal([](Json& j) { j["pre_tokenizer"]["add_prefix_space"] = true; }), "add_prefix_space") == "");
+  CHECK(lacks(refusal([](Json& j) { j["post_processor"] = {{"type", "BertProcessing"}}; }), "BertProcessing") == "");
   CHECK(lacks(refusal([](Json& j) {
-                j["post_processor"] = {{"type", "RobertaProcessing"}};
+                j["post_processor"] = {{"type", "RobertaProcessing"}, {"cls", {"a", 9}}, {"sep", {"a", 0}}};
               }),
-              "RobertaProcessing") == "");
+              "outside the vocabulary") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["merges"] = {"a b c"}; }), "$.model.merges[0]") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["merges"] = 5; }), "must be a list") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["vocab"]["b"] = 0; }), "the id 0 to both") == "");
@@ -101,7 +103,15 @@ TEST_CASE("parts of a pipeline that are not supported are refused by name", "[to
               }),
               "has an empty part") == "");
   CHECK(lacks(refusal([](Json& j) { j["model"]["unk_token"] = "<unk>"; }), "$.model.unk_token is \"<unk>\"") == "");
-  CHECK(lacks(refusal([](Json& j) { j["model"]["end_of_word_suffix"] = "</w>"; }), "is not supported") == "");
+  CHECK(lacks(refusal([](Json& j) { j["model"]["continuing_subword_prefix"] = "##"; }), "is not supported") == "");
+  CHECK(lacks(refusal([](Json& j) {
+                j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "A?"}};
+              }),
+              "is not base64") == "");
+  CHECK(lacks(refusal([](Json& j) {
+                j["normalizer"] = {{"type", "Precompiled"}, {"precompiled_charsmap", "/////w=="}};
+              }),
+              "table of replacements") == "");
 }
 
 namespace {
@@ -169,7 +179,7 @@ TEST_CASE("steps of character pipelines that are damaged or not supported are re
     json[part] = Json::parse(with);
     return data_error([&] { tokenizer_from(json); });
   };
-  CHECK(lacks(refused("normalizer", R"({"type": "Strip"})"), "Prepend, Replace") == "");
+  CHECK(lacks(refused("normalizer", R"({"type": "Nmt"})"), "Prepend, Replace") == "");
   CHECK(lacks(refused("normalizer", R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})"), "is empty") ==
         "");
   CHECK(lacks(refused("normalizer", R"({"type": "Prepend"})"), "$.normalizer.prepend must be text") == "");
@@ -180,8 +190,11 @@ TEST_CASE("steps of character pipelines that are damaged or not supported are re
   CHECK(lacks(refused("pre_tokenizer", R"({"type": "Metaspace", "prepend_scheme": "last"})"), "always, first, never") ==
         "");
   CHECK(lacks(refused("pre_tokenizer",
-                      R"({"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "Metaspace"}]})"),
-              "must be the first step") == "");
+                      R"({"type": "Sequence", "pretokenizers": [{"type": "Metaspace"}, {"type": "Metaspace"}]})"),
+              "is a second \"Metaspace\"") == "");
+  Json suffix = smallest_of_characters();
+  suffix["model"]["end_of_word_suffix"] = "</w>";
+  CHECK(lacks(data_error([&] { tokenizer_from(suffix); }), "without the pre-tokenizer ByteLevel") == "");
   CHECK(lacks(refused("pre_tokenizer", R"({"type": "ByteLevel", "add_prefix_space": false})"),
               "$.model.byte_fallback is true") == "");
 }
