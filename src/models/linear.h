@@ -22,7 +22,7 @@ class Linear {
   bool packed() const { return packed_.defined(); }
   bool defined() const { return packed_.defined() || weight_.defined(); }
   void pack();
-  at::Tensor forward(const at::Tensor& x) const { return linear(x, packed() ? packed_ : weight_, {}); }
+  at::Tensor forward(const at::Tensor& x) const { return stamp::linear(x, packed() ? packed_ : weight_, {}); }
 
  private:
   at::Tensor weight_, packed_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formats/checkpoint.h"
+#include "models/info/expected_tensor.h"
 
 namespace stamp {
 
@@ -40,13 +41,8 @@ struct AutoencoderDcConfig {
 AutoencoderKlConfig read_autoencoder_kl(const Json& config, const std::string& place);
 AutoencoderDcConfig read_autoencoder_dc(const Json& config, const std::string& place);
 
-struct ExpectedTensor {
-  std::string name;
-  std::vector<std::int64_t> shape;
-};
 std::vector<ExpectedTensor> autoencoder_tensors(const AutoencoderKlConfig& config);
 std::vector<ExpectedTensor> autoencoder_tensors(const AutoencoderDcConfig& config);
-std::int64_t parameters_of(const std::vector<ExpectedTensor>& tensors);
 
 // By expected name and with the expected shape. Attention under its older names (query, key, value, proj_attn, possibly
 // as 1 x 1 convolutions; models 1.2) is found too. One DataError lists what is missing, unexpected or of another shape.

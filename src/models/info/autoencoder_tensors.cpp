@@ -144,16 +144,6 @@ std::vector<ExpectedTensor> autoencoder_tensors(const AutoencoderDcConfig& c) {
   return w.take();
 }
 
-std::int64_t parameters_of(const std::vector<ExpectedTensor>& tensors) {
-  std::int64_t sum = 0;
-  for (const ExpectedTensor& tensor : tensors) {
-    std::int64_t count = 1;
-    for (const std::int64_t n : tensor.shape) count *= n;
-    sum += count;
-  }
-  return sum;
-}
-
 std::map<std::string, TensorInfo> find_autoencoder_tensors(const Checkpoint& checkpoint,
                                                            const std::vector<ExpectedTensor>& expected) {
   std::map<std::string, TensorInfo> out;

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "formats/checkpoint.h"
+#include "models/info/expected_tensor.h"
 #include "models/info/slot_info.h"
 
 namespace stamp {
@@ -51,12 +52,7 @@ bool is_diffusion_architecture(const std::string& name);
 // diffusers' class defaults. DataError for an unknown field, and for a value that is not supported.
 DiffusionConfig read_diffusion_config(const Json& config, const std::string& architecture, const std::string& place);
 
-struct ExpectedTensor {
-  std::string name;
-  std::vector<std::int64_t> shape;
-};
 std::vector<ExpectedTensor> diffusion_tensors(const DiffusionConfig& config);
-std::int64_t parameters_of(const std::vector<ExpectedTensor>& tensors);
 
 // One DataError lists what is missing, unexpected or of another shape. Returns the names of tensors that carry nothing
 // for the network: buffers, and inputs and results ("in.", "out.") stored beside a small checkpoint.

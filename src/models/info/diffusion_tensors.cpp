@@ -104,12 +104,6 @@ std::string shape_text(const Shape& shape) {
   return std::string("[").append(join(parts, ", ")).append("]");
 }
 
-std::int64_t elements(const Shape& shape) {
-  std::int64_t product = 1;
-  for (const std::int64_t n : shape) product *= n;
-  return product;
-}
-
 // The position table is made here; "in." and "out." are inputs and results beside a checkpoint of a test.
 bool carries_nothing(const std::string& name) {
   return name == "pos_embed.pos_embed" || name == "patch_embed.pos_embed" || name.rfind("in.", 0) == 0 ||
@@ -120,12 +114,6 @@ bool carries_nothing(const std::string& name) {
 
 std::vector<ExpectedTensor> diffusion_tensors(const DiffusionConfig& config) {
   return List(config).all();
-}
-
-std::int64_t parameters_of(const std::vector<ExpectedTensor>& tensors) {
-  std::int64_t sum = 0;
-  for (const ExpectedTensor& tensor : tensors) sum += elements(tensor.shape);
-  return sum;
 }
 
 std::vector<std::string> check_diffusion_tensors(const Checkpoint& checkpoint, const DiffusionConfig& config) {
