@@ -22,7 +22,8 @@ ByteImage centre_crop(const ByteImage& image, ImageSize size);
 Image resize_to_cover(const Image& image, ImageSize size);
 
 // Cubic (a = -1/2) over as many pixels as one of the new ones covers, rounded to bytes after the horizontal and again
-// after the vertical pass: bit for bit what PIL makes of an 8-bit image.
+// after the vertical pass: bit for bit what Pillow before 13 makes of an 8-bit image. Pillow 13 takes the vertical pass
+// first for some sizes, which moves pixels at sharp edges.
 ByteImage resize_bicubic(const ByteImage& image, ImageSize size);
 // The size whose shorter side is `shortest`, the longer one rounded down.
 ImageSize with_shortest_side(ImageSize size, std::int64_t shortest);

@@ -42,8 +42,10 @@ TEST_CASE("a batch of two is two single runs") {
     const auto network = make_diffusion_network(source);
     const at::Tensor both = noise(*network, test::item_of(source->checkpoint()));
     CHECK(both.size(1) == source->config().out_channels);
+    // Other numbers of rows may go through the GEMM library in other blocks: float32 rounding, within what
+    // specification models 17.4 allows a block.
     for (std::int64_t b = 0; b < 2; ++b)
-      CHECK(gap(noise(*network, test::item_of(source->checkpoint(), b)), both.narrow(0, b, 1)) <= 1e-6);
+      CHECK(gap(noise(*network, test::item_of(source->checkpoint(), b)), both.narrow(0, b, 1)) <= 1e-5);
   });
 }
 
