@@ -181,10 +181,10 @@ TEST_CASE("bash accepts the completion, and it completes") {
   box.write("complete.bash",
             box.stamp({"completion", "bash"}).out +
                 "\nCOMP_WORDS=(stamp des); COMP_CWORD=1; _stamp; echo \"${COMPREPLY[*]}\"\n"
-                "COMP_WORDS=(stamp describe transforms ha); COMP_CWORD=3; _stamp; echo \"${COMPREPLY[*]}\"\n");
+                "COMP_WORDS=(stamp describe transforms kl); COMP_CWORD=3; _stamp; echo \"${COMPREPLY[*]}\"\n");
   REQUIRE(std::system(("bash " + (box.path() / "complete.bash").string() + " > " + (box.path() / "out.txt").string())
                           .c_str()) == 0);
-  CHECK(slurp(box.path() / "out.txt") == "describe\nhaar\n");
+  CHECK(slurp(box.path() / "out.txt") == "describe\nklt\n");
 }
 
 TEST_CASE("inspect tells what a model is, and refuses a damaged one with exit code 6") {
