@@ -1,5 +1,6 @@
 // How many floats the processor that this is compiled for adds at once. GCC lowers wider vectors to memory and single
-// values (attention was measured 20 times slower that way), so kernels are written for any width and take this one.
+// values (attention was measured some 20 times slower that way, beside other work), so kernels are written for any
+// width and take this one.
 #pragma once
 #include <cstdint>
 
