@@ -60,6 +60,7 @@ void quantized(benchmark::State& state, bool statistics) {
   std::vector<SlotPlan> plans = plan_slots(network(), spec.quantization);
   set_transforms(plans, spec.quantization, tokens, torch_gemm, nullptr);
   set_bits(plans, spec.quantization.allocation, tokens, {});
+  set_rules(plans, spec.quantization, tokens, torch_gemm);
   const InstalledQuantizers installed(plans, statistics);
   const WorkItem item = window(false);
   for (auto _ : state) benchmark::DoNotOptimize(network().run(item));
