@@ -45,7 +45,9 @@ struct PluginInfo {
   std::string cost;     // what it costs online, in words
   std::vector<OptionInfo> options;
   bool needs_calibration = false;
-  std::string reads = "data";       // metrics: the section whose work items they observe, "data" or "zero_shot"
+  // Metrics: the section whose work items they observe: "data", "zero_shot", "images", or "items", those of images
+  // where another metric reads these and of data otherwise.
+  std::string reads = "data";
   bool needs_block_inputs = false;  // methods: of the full-precision model over the calibration items
   bool trained = false;  // methods: the result depends on the trial's grids and bits and is kept between runs
   bool reads_calibration() const { return needs_calibration || needs_block_inputs || trained; }

@@ -144,10 +144,13 @@ bool needs_calibration(const TrialSpec& t, const Catalog& catalog) {
 }
 
 bool reads(const TrialSpec& spec, const std::string& section, const Catalog& catalog) {
-  return std::any_of(spec.evaluate.begin(), spec.evaluate.end(), [&](const std::string& name) {
-    const PluginInfo* info = catalog.find(PluginKind::metric, name);
-    return (info == nullptr ? PluginInfo().reads : info->reads) == section;
-  });
+  const auto some = [&](const std::string& wanted) {
+    return std::any_of(spec.evaluate.begin(), spec.evaluate.end(), [&](const std::string& name) {
+      const PluginInfo* info = catalog.find(PluginKind::metric, name);
+      return (info == nullptr ? PluginInfo().reads : info->reads) == wanted;
+    });
+  };
+  return some(section) || (section == "data" && some("items") && !some("images"));
 }
 
 Json canonical(const TrialSpec& spec, const Schema& schema) {
@@ -186,6 +189,9 @@ TrialSpec trial_from_json(const Json& json, const Schema& schema) {
   read_path(json, "data_text", spec.data.text, faults);
   read_path(json, "calibration_text", spec.calibration.text, faults);
   read_path(json, "zero_shot_data", spec.zero_shot.data, faults);
+  read_path(json, "images_prompts", spec.images.prompts, faults);
+  read_path(json, "images_classifier", spec.images.classifier, faults);
+  read_path(json, "images_clip", spec.images.clip, faults);
   if (!faults.empty()) throw_faults(std::move(faults));
   // Complete: options left out take their defaults.
   for (const Field& field : schema.fields()) {
@@ -202,7 +208,16 @@ Json with_paths(const TrialSpec& spec, const Schema& schema) {
   if (reads(spec, "data", schema.catalog())) paths["data_text"] = spec.data.text;
   if (reads(spec, "zero_shot", schema.catalog()) && spec.zero_shot.data != "auto")
     paths["zero_shot_data"] = spec.zero_shot.data;
-  if (needs_calibration(spec, schema.catalog())) paths["calibration_text"] = spec.calibration.text;
+  if (reads(spec, "images", schema.catalog())) {
+    const auto beside = [&](const char* key, const std::string& path) {
+      if (path != "auto") paths[key] = path;
+    };
+    beside("images_prompts", spec.images.prompts);
+    beside("images_classifier", spec.images.classifier);
+    beside("images_clip", spec.images.clip);
+  } else if (needs_calibration(spec, schema.catalog())) {
+    paths["calibration_text"] = spec.calibration.text;
+  }
   for (const Field& field : schema.fields()) {
     if (!travels_apart(field)) continue;
     const std::optional<Json> value = field.get(spec);

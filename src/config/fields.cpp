@@ -88,14 +88,26 @@ Condition if_calibrated(const Catalog& catalog) {
   return {"the method, weight quantizer, transform or allocation needs calibration",
           [&catalog](const TrialSpec& t) { return needs_calibration(t, catalog); }};
 }
+Condition if_calibrated_on_text(const Catalog& catalog) {
+  return {"as calibration.samples, and no metric of images is evaluated",
+          [&catalog](const TrialSpec& t) { return needs_calibration(t, catalog) && !reads(t, "images", catalog); }};
+}
 Condition if_drawn(const Catalog& catalog) {
-  return {"as calibration.text, and select random",
-          [&catalog](const TrialSpec& t) { return t.calibration.select == "random" && needs_calibration(t, catalog); }};
+  return {"as calibration.samples, and select random or a metric of images", [&catalog](const TrialSpec& t) {
+            return needs_calibration(t, catalog) && (t.calibration.select == "random" || reads(t, "images", catalog));
+          }};
 }
 
 Condition if_reads(const std::string& section, const Catalog& catalog) {
-  return {section == "data" ? "evaluate holds a metric of text windows" : "evaluate holds " + section,
+  return {section == "data"     ? "evaluate holds a metric of text windows"
+          : section == "images" ? "evaluate holds a metric of images"
+                                : "evaluate holds " + section,
           [&catalog, section](const TrialSpec& t) { return reads(t, section, catalog); }};
+}
+
+Condition if_image_activations(const Catalog& catalog) {
+  return {"activations.bits below 16 and evaluate holds a metric of images",
+          [&catalog](const TrialSpec& t) { return activations_on(t) && reads(t, "images", catalog); }};
 }
 
 // 1.0 and 1 are one setting and must give one text.
@@ -110,9 +122,14 @@ const TrialSpec& default_trial() {
 }
 
 template <class T>
+constexpr bool is_optional = false;
+template <class T>
+constexpr bool is_optional<std::optional<T>> = true;
+
+template <class T>
 Json to_value(const T& member) {
-  if constexpr (std::is_same_v<T, std::optional<bool>>)
-    return member ? Json(*member) : Json("auto");
+  if constexpr (is_optional<T>)
+    return member ? to_value(*member) : Json("auto");
   else if constexpr (std::is_same_v<T, double>)
     return number_json(member);
   else if constexpr (std::is_same_v<T, std::uint64_t>)
@@ -123,15 +140,17 @@ Json to_value(const T& member) {
 
 template <class T>
 T from_value(const Json& value) {
-  if constexpr (std::is_same_v<T, std::optional<bool>>)
-    return value.is_boolean() ? T(value.get<bool>()) : T();
+  if constexpr (is_optional<T>)
+    return value == "auto" ? T() : T(value.get<typename T::value_type>());
   else
     return value.get<T>();
 }
 
 template <class T>
 constexpr Field::Type type_of() {
-  if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::optional<bool>>)
+  if constexpr (is_optional<T>)
+    return type_of<typename T::value_type>();
+  else if constexpr (std::is_same_v<T, bool>)
     return Field::Type::boolean;
   else if constexpr (std::is_same_v<T, double>)
     return Field::Type::real;
@@ -183,6 +202,10 @@ struct Line {
     field.choices = catalog.names(PluginKind::text);
     return std::move(*this);
   }
+  Line text_file() && {
+    field.type = Field::Type::text_source;  // no known names
+    return std::move(*this);
+  }
   Line file() && {
     field.type = Field::Type::file;
     field.hashed = false;  // an id does not depend on where files lie
@@ -214,7 +237,7 @@ Line line(const char* path, Access access) {
   l.field.path = path;
   l.field.type = type_of<T>();
   if (std::is_same_v<T, std::uint64_t>) l.field.min = 0;
-  l.field.automatic = std::is_same_v<T, std::optional<bool>>;
+  l.field.automatic = is_optional<T>;
   l.field.get = [access](const TrialSpec& t) { return std::optional<Json>(to_value(access(t))); };
   l.field.set = [access](TrialSpec& t, const Json& value) { access(t) = from_value<T>(value); };
   l.field.matters = [](const TrialSpec&) { return true; };
@@ -337,10 +360,10 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   add(STAMP_FIELD(data.windows).range(0, 1e9).when(if_reads("data", catalog)).says("number of windows from the start of the text; 0: all"));
   add(STAMP_FIELD(data.bos).one_of({"start", "each_window"}).when(if_reads("data", catalog)).says("where the begin-of-sequence token goes, for models that have one"));
 
-  add(STAMP_FIELD(calibration.text).text_source(catalog).when(if_calibrated(catalog)).says("calibration text"));
-  add(STAMP_FIELD(calibration.context).range(2, most).when(if_calibrated(catalog)).says("tokens of one calibration window"));
-  add(STAMP_FIELD(calibration.samples).range(1, 1e6).when(if_calibrated(catalog)).says("number of calibration windows"));
-  add(STAMP_FIELD(calibration.select).one_of({"random", "head"}).when(if_calibrated(catalog)).says("random: drawn, fewer are a subset of more; head: the first windows"));
+  add(STAMP_FIELD(calibration.text).text_source(catalog).when(if_calibrated_on_text(catalog)).says("calibration text"));
+  add(STAMP_FIELD(calibration.context).range(2, most).when(if_calibrated_on_text(catalog)).says("tokens of one calibration window"));
+  add(STAMP_FIELD(calibration.samples).range(1, 1e6).when(if_calibrated(catalog)).says("number of calibration windows; of models of images, inputs of denoising steps, four from each image made for them"));
+  add(STAMP_FIELD(calibration.select).one_of({"random", "head"}).when(if_calibrated_on_text(catalog)).says("random: drawn, fewer are a subset of more; head: the first windows"));
   add(STAMP_FIELD(calibration.seed).when(if_drawn(catalog)).says("seed of the draw"));
 
   add(STAMP_FIELD(quantization.method).named(PluginKind::method, catalog).says("feature transform and where it is folded"));
@@ -359,6 +382,8 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   add(STAMP_FIELD(quantization.activations.group_size).range(1, 65536).when(if_activation_groups()).says("features that share a scale"));
   add(STAMP_FIELD(quantization.activations.symmetric).when(if_activations()).says("symmetric grid; Theorem 1 then does not hold as published"));
   add(STAMP_FIELD(quantization.activations.clip).above_up_to(0, 1).when(if_activations()).says("factor on the range of every token; below 1, Theorem 1 does not hold"));
+
+  add(STAMP_FIELD(quantization.activations.text).when(if_image_activations(catalog)).says("also quantize the text that cross-attention makes keys and values of: no transform, no rows at high bits"));
 
   add(STAMP_FIELD(quantization.kv_cache.bits).bits().says("low bits of a row of the key and value caches; 16: off"));
   add(STAMP_FIELD(quantization.kv_cache.granularity).one_of({"head", "token"}).when(if_cache()).says("values that share a scale: a head of a token, or the whole token"));
@@ -384,6 +409,19 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   add(STAMP_FIELD(zero_shot.bos).one_of({"none", "auto", "start"}).when(if_reads("zero_shot", catalog)).says("begin-of-sequence token before every context: none, as in the tables of QuaRot and FlatQuant; auto: what the tokenizer does by default; start: always"));
   add(STAMP_FIELD(zero_shot.rule).one_of({"leak_free", "prefill"}).when(if_reads("zero_shot", catalog)).says("leak_free: contexts are transformed along the sequence, continuations are not; prefill: both together, so that scored tokens can be seen ahead"));
   add(STAMP_FIELD(zero_shot.batch_rows).range(1, most).when(if_reads("zero_shot", catalog)).says("rows of several questions that go through the network together"));
+
+  add(STAMP_FIELD(images.prompts).text_file().or_auto().when(if_reads("images", catalog)).says("UTF-8 file with a prompt a line, or NAME<tab>PROMPT; auto: every class in turn, or the prompts shipped with the program"));
+  add(STAMP_FIELD(images.count).range(1, 1e6).when(if_reads("images", catalog)).says("number of images"));
+  add(STAMP_FIELD(images.traced).range(1, 1e6).when(if_reads("images", catalog)).says("of the first so many images every denoising step of the full-precision model is an input that slots and noise_sqnr are measured on"));
+  add(STAMP_FIELD(images.steps).range(1, 1000).when(if_reads("images", catalog)).says("denoising steps; auto: the pipeline's default"));
+  add(STAMP_FIELD(images.guidance).range(0, 1000).when(if_reads("images", catalog)).says("classifier-free guidance scale; 1 and below: none; auto: the pipeline's default"));
+  add(STAMP_FIELD(images.height).range(1, 65536).when(if_reads("images", catalog)).says("pixels; auto: what the model was trained for"));
+  add(STAMP_FIELD(images.width).range(1, 65536).when(if_reads("images", catalog)).says("pixels; auto: what the model was trained for"));
+  add(STAMP_FIELD(images.negative_prompt).when(if_reads("images", catalog)).says("what guidance leads away from, for models of text"));
+  add(STAMP_FIELD(images.seed).when(if_reads("images", catalog)).says("added to every image's own seed, which is the hash of its name"));
+  add(STAMP_FIELD(images.saved).range(0, 1e6).how_not_what().when(if_reads("images", catalog)).says("of the first so many images a PNG file is kept in the run folder"));
+  add(STAMP_FIELD(images.classifier).file().or_auto().when(if_reads("images", catalog)).says("folder of the classifier that class_accuracy asks; auto: `classifier` beside the denoiser"));
+  add(STAMP_FIELD(images.clip).file().or_auto().when(if_reads("images", catalog)).says("folder of the CLIP model that clip_score asks; auto: $STAMP_CLIP"));
 
   add(STAMP_FIELD(evaluate).named(PluginKind::metric, catalog).says("metrics to compute; the order does not matter"));
   // clang-format on

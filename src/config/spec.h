@@ -30,7 +30,7 @@ struct DataSpec {
 struct CalibrationSpec {
   std::string text = "wikitext2-train";
   std::int64_t context = 2048;
-  std::int64_t samples = 16;
+  std::int64_t samples = 16;      // windows; of models of images, inputs of single denoising steps
   std::string select = "random";  // random | head: the first windows
   std::uint64_t seed = 0;
 };
@@ -51,6 +51,7 @@ struct ActivationSpec {
   std::int64_t group_size = 64;
   bool symmetric = false;
   double clip = 1.0;
+  bool text = false;  // also what cross-attention makes keys and values of, without transform and high bits
 };
 
 struct CacheSpec {
@@ -101,6 +102,21 @@ struct ZeroShotSpec {
   std::int64_t batch_rows = 2048;  // rows that go through the network together
 };
 
+// Images that a diffusion model makes. Specification methods 13.4, 13.5; models 15. Nothing: the pipeline's default.
+struct ImageSpec {
+  std::string prompts = "auto";  // file with a prompt a line; auto: every class in turn, or the shipped prompts
+  std::int64_t count = 16;       // images, the first so many prompts or classes, from the start again when they end
+  std::int64_t traced = 4;       // of the first so many every denoising step is a work item of its own
+  std::optional<std::int64_t> steps = std::nullopt;
+  std::optional<double> guidance = std::nullopt;                            // 1 and below: none
+  std::optional<std::int64_t> height = std::nullopt, width = std::nullopt;  // pixels
+  std::string negative_prompt;
+  std::uint64_t seed = 0;
+  std::int64_t saved = 4;           // of the first so many a PNG file is kept; no part of the id
+  std::string classifier = "auto";  // folder; auto: "classifier" beside the denoiser
+  std::string clip = "auto";        // folder of a CLIP model; auto: $STAMP_CLIP
+};
+
 struct TrialSpec {
   std::int64_t schema = 1;
   ModelSpec model;
@@ -109,6 +125,7 @@ struct TrialSpec {
   QuantizationSpec quantization;
   ZeroShotSpec zero_shot;
   DecodeSpec decode;
+  ImageSpec images;
   std::vector<std::string> evaluate{"perplexity", "slot_error"};
   std::int64_t repeat = 0;  // index of a repeat; seeds derive from it
 };

@@ -18,14 +18,14 @@ std::vector<Slot*> all_slots(Network& network) {
   return slots;
 }
 
-std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec, bool with_context) {
+std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec) {
   std::vector<SlotPlan> plans;
   for (Slot* slot : all_slots(network)) {
     const SlotInfo& info = slot->info();
     SlotPlan plan;
     plan.slot = slot;
     if (info.rows == SlotRows::context) {
-      if (!with_context) continue;
+      if (!spec.activations.text) continue;
       plan.transformed = plan.high_rows = false;
     }
     if (info.kind == SlotKind::linear_input) {

@@ -26,8 +26,9 @@ struct SlotPlan {
 };
 
 // The slots that a trial quantizes, without transform and bits. Slots at 16 bits are left out, and so are those whose
-// rows are a context (SlotRows::context) unless asked for: these get L = I and no rows at high bits.
-std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec, bool with_context = false);
+// rows are a context (SlotRows::context) unless activations.text asks for them: these get L = I and no rows at high
+// bits.
+std::vector<SlotPlan> plan_slots(Network& network, const QuantizationSpec& spec);
 
 // Tokens that stay outside the transform: those of the specification, but none on a grid, which has no first token that
 // others attend to (methods 2.7). `width` as in Segment.

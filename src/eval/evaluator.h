@@ -1,9 +1,11 @@
 // A metric computed from the pass over the work items. info() is torch-free and stands in the header of each metric;
 // the worker also calls make(). Adding one: header, source, one line in eval/register.h.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/matrix.h"
@@ -31,6 +33,8 @@ struct EvaluatorContext {
   const TrialSpec* spec = nullptr;  // outlives the evaluator
   bool full_precision = false;      // the reference: nothing is quantized
   Gemm gemm = plain_gemm;
+  // Keeps a file of the trial under a name such as "0003.png" beside its record; may be empty: nothing is kept.
+  std::function<void(const std::string& name, std::string_view bytes)> keep_file;
 };
 
 class Evaluator {

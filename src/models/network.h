@@ -207,7 +207,7 @@ class ResidualRotation {
 
 struct WorkItem {
   std::int64_t index = 0;
-  std::map<std::string, at::Tensor> inputs;  // "ids": int64 (tokens); images later: "latent", "text", ...
+  std::map<std::string, at::Tensor> inputs;  // "ids": int64 (tokens); of images "latent", ...
   Segments segments;                         // of the rows; empty = one sequence of all of them
   KvCache* cache = nullptr;  // borrowed; holds what came before the item's only segment, and takes its rows
 };
@@ -288,6 +288,9 @@ class Model {
   virtual std::unique_ptr<Workload> workload(const CalibrationSpec& data) const = 0;
   virtual const Tokenizer* tokenizer() const { return nullptr; }       // of models of text
   virtual std::vector<std::int64_t> end_tokens() const { return {}; }  // ids that end a generated text
+  // Denoising steps along the way of the full-precision model to the trial's images, a GeneratedWorkload; with
+  // `calibration`, to images of their own. TrialError ("unsupported") where a model makes none.
+  virtual std::unique_ptr<Workload> images(const ImageSpec& spec, const CalibrationSpec* calibration = nullptr) const;
   // Questions of one zero-shot task, a TaskWorkload. TrialError ("unsupported") where a model answers none.
   virtual std::unique_ptr<Workload> questions(const ZeroShotSpec& spec, const std::string& task) const;
 };

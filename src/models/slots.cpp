@@ -29,6 +29,10 @@ void QuantizedBits::add(const RowRule& rule, std::int64_t rows, std::int64_t fea
   values += n;
 }
 
+std::unique_ptr<Workload> Model::images(const ImageSpec&, const CalibrationSpec*) const {
+  throw TrialError("unsupported", "this model makes no images; evaluate metrics of text windows");
+}
+
 std::unique_ptr<Workload> Model::questions(const ZeroShotSpec&, const std::string& task) const {
   throw TrialError("unsupported", "this model answers no zero-shot task (" + task + ")");
 }
