@@ -294,7 +294,7 @@ class Model {
   virtual std::vector<std::int64_t> end_tokens() const { return {}; }  // ids that end a generated text
   // Denoising steps along the way of the full-precision model to the trial's images, a GeneratedWorkload; with
   // `calibration`, to images of their own. TrialError ("unsupported") where a model makes none.
-  virtual std::unique_ptr<Workload> images(const ImageSpec& spec, const CalibrationSpec* calibration = nullptr) const;
+  virtual std::shared_ptr<Workload> images(const ImageSpec& spec, const CalibrationSpec* calibration = nullptr) const;
   // Questions of one zero-shot task, a TaskWorkload. TrialError ("unsupported") where a model answers none.
   virtual std::unique_ptr<Workload> questions(const ZeroShotSpec& spec, const std::string& task) const;
 };

@@ -23,8 +23,8 @@ struct ImagePlan {
   std::vector<ImagePrompt> prompts;  // one an image
   std::vector<std::uint64_t> seeds;  // of the initial noise
   Sampling sampling;
-  std::vector<StepPlace> places;     // the work items, by image and then by step
-  bool keeps_results = true;         // false: inputs alone are kept (calibration)
+  std::vector<StepPlace> places;  // the work items, by image and then by step
+  bool keeps_results = true;      // false: inputs alone are kept (calibration)
   Json description = Json::object();
   std::string protocol;
 };
@@ -34,8 +34,8 @@ ImagePlan plan_images(const Pipeline& pipeline, const ImageSpec& spec);
 // and whose seeds are their own.
 ImagePlan plan_calibration_images(const Pipeline& pipeline, const ImageSpec& spec, const CalibrationSpec& calibration);
 
-// Lines of a file of prompts: PROMPT, or NAME, a tab, PROMPT; empty lines are skipped. A prompt without a name is called
-// by its line's number, from 0. DataError.
+// Lines of a file of prompts: PROMPT, or NAME, a tab, PROMPT; empty lines are skipped. A prompt without a name is
+// called by its line's number, from 0. DataError.
 std::vector<ImagePrompt> read_prompts(const std::string& path);
 
 // Work items: one input of the denoiser each, of one sample or of the two of guidance, as the full-precision model met
@@ -61,7 +61,7 @@ class ImageSet : public GeneratedWorkload, public std::enable_shared_from_this<I
 
   const Pipeline& pipeline() const { return *pipeline_; }
   const ImagePlan& plan() const { return plan_; }
-  const at::Tensor& output(std::int64_t i) const;          // of the full-precision model for item i, all channels
+  const at::Tensor& output(std::int64_t i) const;                // of the full-precision model for item i, all channels
   const std::vector<at::Tensor>& way(std::int64_t image) const;  // its latents behind every step
   const Condition& condition(std::int64_t image) const;
   at::Tensor noise(std::int64_t image) const;
@@ -84,8 +84,7 @@ class ImageSet : public GeneratedWorkload, public std::enable_shared_from_this<I
 // With `reference` the network is not used: the first of each pair is the second.
 class FinishedImages : public Workload {
  public:
-  FinishedImages(std::shared_ptr<const ImageSet> set, bool reference)
-      : set_(std::move(set)), reference_(reference) {}
+  FinishedImages(std::shared_ptr<const ImageSet> set, bool reference) : set_(std::move(set)), reference_(reference) {}
   std::int64_t count() const override { return static_cast<std::int64_t>(set_->plan().prompts.size()); }
   WorkItem item(std::int64_t i) const override;  // the index alone
   Outputs run(Network& network, const WorkItem& item) const override;
