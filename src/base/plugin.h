@@ -48,8 +48,8 @@ struct PluginInfo {
   std::string cost;     // what it costs online, in words
   std::vector<OptionInfo> options;
   bool needs_calibration = false;
-  // Metrics: the section whose work items they observe: "data", "zero_shot", "images", or "items", those of images
-  // where another metric reads these and of data otherwise.
+  // Metrics: what they observe: "data" (text windows), "zero_shot", "images" (finished ones), "steps" (denoising steps
+  // on the way to these), or "items": steps where another metric reads images or steps, text windows otherwise.
   std::string reads = "data";
   bool needs_block_inputs = false;  // methods: of the full-precision model over the calibration items
   bool trained = false;  // methods: the result depends on the trial's grids and bits and is kept between runs

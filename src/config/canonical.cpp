@@ -150,7 +150,9 @@ bool reads(const TrialSpec& spec, const std::string& section, const Catalog& cat
       return (info == nullptr ? PluginInfo().reads : info->reads) == wanted;
     });
   };
-  return some(section) || (section == "data" && some("items") && !some("images"));
+  const bool images = some("images") || some("steps");
+  if (section == "images") return images;
+  return some(section) || (section == "data" && some("items") && !images);
 }
 
 Json canonical(const TrialSpec& spec, const Schema& schema) {

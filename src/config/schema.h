@@ -71,8 +71,8 @@ Json with_paths(const TrialSpec& spec, const Schema& schema);
 // Does the trial read a calibration text: method, transform, quantizer or allocation need it?
 bool needs_calibration(const TrialSpec& spec, const Catalog& catalog);
 
-// Does any of the trial's metrics read the work items of `section` ("data", "zero_shot", "images")? Metrics of whatever
-// items there are read images where another metric does, text windows otherwise.
+// Does any of the trial's metrics read the work items of `section`: "data", "zero_shot" or "images" (finished ones or
+// steps on the way to them)? See PluginInfo::reads.
 bool reads(const TrialSpec& spec, const std::string& section, const Catalog& catalog);
 
 // The top-level keys of an experiment file that are not part of a trial, for help and completion.

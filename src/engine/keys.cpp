@@ -11,6 +11,7 @@ namespace {
 
 // Raised when the meaning of a cached value changes.
 constexpr int reference_version = 1;
+constexpr int generated_version = 1;
 constexpr int channel_maxima_version = 1;
 constexpr int basis_version = 1;
 constexpr int row_energies_version = 1;
@@ -67,6 +68,20 @@ CalibrationSpec calibration_of(const TrialSpec& spec) {
   if (spec.repeat > 0)
     calibration.seed = RandomStream(calibration.seed, "calibration", static_cast<std::uint64_t>(spec.repeat)).bits();
   return calibration;
+}
+
+ImageSpec images_of(const TrialSpec& spec) {
+  ImageSpec images = spec.images;
+  if (spec.repeat > 0)
+    images.seed = RandomStream(images.seed, "images", static_cast<std::uint64_t>(spec.repeat)).bits() >> 32;
+  return images;
+}
+
+Json generated_key(const KeyContext& context, const Json& items) {
+  return {{"version", generated_version},
+          {"model", context.model.value("digest", Json())},
+          {"items", items},
+          {"machine", machine(context)}};
 }
 
 Json reference_key(const KeyContext& context, const Json& data, const std::vector<std::string>& metrics) {

@@ -9,6 +9,7 @@ namespace stamp {
 // Seeds of a trial; repeat 0 takes them as written, later repeats derive their own.
 std::uint64_t method_seed(const TrialSpec& spec);
 CalibrationSpec calibration_of(const TrialSpec& spec);  // with the repeat's seed
+ImageSpec images_of(const TrialSpec& spec);             // likewise
 
 // Identity of the files and the machine's arithmetic: `model` and `items` are the descriptions of a Model and a
 // Workload.
@@ -20,6 +21,7 @@ struct KeyContext {
 };
 
 Json reference_key(const KeyContext& context, const Json& data, const std::vector<std::string>& metrics);
+Json generated_key(const KeyContext& context, const Json& items);  // of a GeneratedWorkload
 Json channel_maxima_key(const KeyContext& context);
 // Method, weights, and whether the key cache is quantized; calibration where `calibrated`; the grids of activations and
 // caches where the method was `trained` under them.

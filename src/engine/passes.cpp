@@ -4,22 +4,23 @@
 
 namespace stamp {
 
-std::vector<Pass> passes_of(const std::vector<RunningMetric>& metrics, const Workload* data,
-                            const std::vector<const Workload*>& questions) {
+std::vector<Pass> passes_of(const std::vector<RunningMetric>& metrics, const TrialItems& items) {
   std::vector<Pass> passes;
-  const auto add = [&](const Workload* workload, const std::string& section, bool whole) {
+  const auto add = [&](const Workload* workload, const std::vector<std::string>& read, bool whole) {
     Pass pass;
     pass.workload = workload;
     pass.whole = whole;
     for (const RunningMetric& m : metrics)
-      if (m.reads == section && m.evaluator->runs_itself() != whole) pass.evaluators.push_back(m.evaluator.get());
+      if (std::find(read.begin(), read.end(), m.reads) != read.end() && m.evaluator->runs_itself() != whole)
+        pass.evaluators.push_back(m.evaluator.get());
     pass.statistics = std::any_of(pass.evaluators.begin(), pass.evaluators.end(),
                                   [](const Evaluator* e) { return e->needs_slot_statistics(); });
     if (!pass.evaluators.empty()) passes.push_back(std::move(pass));
   };
-  if (data)
-    for (const bool whole : {true, false}) add(data, "data", whole);
-  for (const Workload* w : questions) add(w, "zero_shot", true);
+  if (items.data)
+    for (const bool whole : {true, false}) add(items.data, {"data", "steps", "items"}, whole);
+  if (items.results) add(items.results, {"images"}, true);
+  for (const Workload* w : items.questions) add(w, {"zero_shot"}, true);
   return passes;
 }
 
@@ -32,7 +33,7 @@ void run_pass(Network& network, const Pass& pass, Monitor& monitor) {
       for (Evaluator* e : pass.evaluators) e->run(network, item);
       continue;
     }
-    const Outputs outputs = network.run(item);
+    const Outputs outputs = pass.workload->run(network, item);
     for (Evaluator* e : pass.evaluators) e->observe(item, outputs);
   }
 }

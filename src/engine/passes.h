@@ -30,9 +30,14 @@ struct PassOutcome {
   std::vector<SlotStatistics> statistics;  // in the order of the plans; empty unless the pass asked for them
 };
 
-// Passes that have an evaluator, text windows first. `data` may be null when nothing reads it.
-std::vector<Pass> passes_of(const std::vector<RunningMetric>& metrics, const Workload* data,
-                            const std::vector<const Workload*>& questions);
+// What a trial's metrics may observe.
+struct TrialItems {
+  const Workload* data = nullptr;     // text windows or denoising steps; null when nothing reads them
+  const Workload* results = nullptr;  // finished images, likewise
+  std::vector<const Workload*> questions;
+};
+// Passes that have an evaluator, text windows or denoising steps first.
+std::vector<Pass> passes_of(const std::vector<RunningMetric>& metrics, const TrialItems& items);
 void run_pass(Network& network, const Pass& pass, Monitor& monitor);
 
 }  // namespace stamp

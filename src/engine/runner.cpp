@@ -119,7 +119,7 @@ void run_phases(Session& session, const TrialRequest& request, Record& record, M
   record.seeds["method"] = method_seed(spec);
   if (session.calibration()) record.seeds["calibration"] = calibration_of(spec).seed;
 
-  const std::vector<RunningMetric> metrics = session.metrics(spec, spec.evaluate, false);
+  const std::vector<RunningMetric> metrics = session.metrics(spec, spec.evaluate, false, request.keep_file);
   const std::vector<Pass> passes = session.passes(metrics);
   const bool streams = session.streams(spec);
   if (streams) record.model["streamed"] = true;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "engine/preparation.h"
+#include "models/generated_workload.h"
 
 namespace stamp {
 
@@ -87,6 +88,10 @@ bool Session::needs_calibration(const TrialSpec& spec) const {
          needs_row_energies(q.allocation);
 }
 
+bool Session::reads_images(const TrialSpec& spec) const {
+  return reads(spec, "images") || reads(spec, "steps");
+}
+
 bool Session::reads(const TrialSpec& spec, const std::string& section) const {
   return std::any_of(spec.evaluate.begin(), spec.evaluate.end(), [&](const std::string& name) {
     return find_plugin(options_.plugins.metrics, name, "metric").info.reads == section;
@@ -102,7 +107,7 @@ KeyContext Session::key_context() const {
   return {model_description_, calibration_ ? content_of(*calibration_) : Json(), options_.threads, options_.arithmetic};
 }
 
-const Workload& Session::workload(const Json& key, const std::function<std::unique_ptr<Workload>()>& make) {
+Workload& Session::workload(const Json& key, const std::function<std::shared_ptr<Workload>()>& make) {
   auto& entry = workloads_[key.dump()];
   if (!entry) {
     entry = make();
@@ -117,6 +122,7 @@ void Session::open(const TrialSpec& spec, Monitor& monitor) {
     live_ = {};
     pool_.reset();
     data_ = calibration_ = nullptr;
+    results_.reset();
     questions_.clear();
     workloads_.clear();
     references_.clear();
@@ -129,13 +135,19 @@ void Session::open(const TrialSpec& spec, Monitor& monitor) {
     monitor.info(fmt::format("model {}: digest {}", spec.model.path, model_description_.value("digest", "unknown")));
   }
   const DataSpec& d = spec.data;
-  data_ = nullptr;
-  if (reads(spec, "data"))
+  data_ = calibration_ = nullptr;
+  results_.reset();
+  if (reads_images(spec)) {
+    if (reads(spec, "data") || reads(spec, "zero_shot"))
+      throw TrialError("unsupported", "a trial reads texts or makes images: leave out the metrics of one or the other");
+    open_images(spec, monitor);
+    return;
+  }
+  if (reads(spec, "data") || reads(spec, "items"))
     data_ = &workload({"data", d.text, d.context, d.windows, d.bos}, [&] { return model_->workload(d); });
   questions_.clear();
   if (reads(spec, "zero_shot"))
     for (const std::string& task : spec.zero_shot.tasks) questions_.push_back(&task_questions(spec.zero_shot, task));
-  calibration_ = nullptr;
   if (needs_calibration(spec)) {
     const CalibrationSpec c = calibration_of(spec);
     calibration_ =
@@ -143,13 +155,65 @@ void Session::open(const TrialSpec& spec, Monitor& monitor) {
   }
 }
 
+void Session::open_images(const TrialSpec& spec, Monitor& monitor) {
+  const ImageSpec i = images_of(spec);
+  const Json settings = {i.prompts,
+                         i.count,
+                         i.traced,
+                         i.steps.value_or(-1),
+                         i.guidance.value_or(-1),
+                         i.height.value_or(-1),
+                         i.width.value_or(-1),
+                         i.negative_prompt,
+                         i.seed};
+  Workload& steps = workload({"images", settings}, [&] { return model_->images(i); });
+  generate(steps, spec, monitor);
+  data_ = &steps;
+  if (const auto* made = dynamic_cast<const GeneratedWorkload*>(&steps); made && reads(spec, "images"))
+    results_ = made->results(false);
+  questions_.clear();
+  if (!needs_calibration(spec)) return;
+  const CalibrationSpec c = calibration_of(spec);
+  Workload& calibration =
+      workload({"calibration images", settings, c.samples, c.seed}, [&] { return model_->images(i, &c); });
+  generate(calibration, spec, monitor);
+  calibration_ = &calibration;
+}
+
+void Session::generate(Workload& workload, const TrialSpec& spec, Monitor& monitor) {
+  auto* const items = dynamic_cast<GeneratedWorkload*>(&workload);
+  if (!items) return;
+  const auto tell = [&] {
+    for (const std::string& text : items->warnings()) monitor.warn(text);
+  };
+  if (items->generated()) return tell();
+  const auto phase = monitor.phase("reference");
+  const Json key = generated_key(key_context(), content_of(workload));
+  if (const auto cached = cache_.load("generated", key, warn_into(monitor)); cached && items->restore(*cached)) {
+    monitor.info("items that the full-precision model makes: from the cache");
+    return;
+  }
+  const auto step = [&](std::int64_t done, std::int64_t total) { monitor.step(done, total); };
+  if (streams(spec)) {
+    live_ = {};
+    const std::unique_ptr<Network> network = model_->build(false);
+    items->generate(*network, true, step);
+  } else {
+    items->generate(full_precision(), false, step);
+  }
+  tell();
+  ++counters_.references;
+  cache_.store("generated", key, items->state(), warn_into(monitor));
+}
+
 std::vector<RunningMetric> Session::metrics(const TrialSpec& spec, const std::vector<std::string>& names,
-                                            bool full_precision) const {
+                                            bool full_precision, const KeepFile& keep_file) const {
   EvaluatorContext context;
   if (data_) context.protocol = data_->protocol();
   context.spec = &spec;
   context.full_precision = full_precision;
   context.gemm = options_.gemm;
+  context.keep_file = keep_file;
   std::vector<RunningMetric> list;
   for (const std::string& name : names) {
     const MetricPlugin& plugin = find_plugin(options_.plugins.metrics, name, "metric");
@@ -183,7 +247,8 @@ Session::ReferenceTask Session::reference_task(const TrialSpec& spec) {
   names = spec.evaluate;
   std::sort(names.begin(), names.end());
   std::erase_if(names, [&](const std::string& name) {
-    return metrics(spec, {name}, true).front().evaluator->needs_slot_statistics();
+    const RunningMetric metric = std::move(metrics(spec, {name}, true).front());
+    return metric.evaluator->needs_slot_statistics() || !metric.evaluator->has_reference();
   });
   if (names.empty()) return task;
   // Nothing is quantized, so that a shared context gives what whole sequences would: the cheaper way is enough.
@@ -192,10 +257,12 @@ Session::ReferenceTask Session::reference_task(const TrialSpec& spec) {
   std::vector<const Workload*>& questions = task.questions;
   Json data = Json::array();
   const auto enters = [&](const Workload& w) { data.push_back({content_of(w), w.protocol()}); };
-  const bool windows = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-    return find_plugin(options_.plugins.metrics, name, "metric").info.reads == "data";
+  const bool items = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    return find_plugin(options_.plugins.metrics, name, "metric").info.reads != "zero_shot";
   });
-  if (data_ && windows) enters(*data_);
+  if (data_ && items) enters(*data_);
+  if (const auto* made = dynamic_cast<const GeneratedWorkload*>(data_); made && results_)
+    task.results = made->results(true);
   if (!questions_.empty())
     for (const std::string& name : spec.zero_shot.tasks) {
       questions.push_back(&task_questions(shared, name));
@@ -232,7 +299,7 @@ std::vector<Metric> Session::reference(const TrialSpec& spec, Monitor& monitor) 
   if (auto known = known_reference(task, monitor)) return *known;
   const std::vector<RunningMetric> list = metrics(spec, task.names, true);
   Network& network = full_precision();
-  for (const Pass& pass : passes_of(list, data_, task.questions)) {
+  for (const Pass& pass : passes_of(list, {data_, task.results.get(), task.questions})) {
     run_pass(network, pass, monitor);
     for (Evaluator* e : pass.evaluators) e->end({});
   }

@@ -48,7 +48,8 @@ class Session {
   void open(const TrialSpec& spec, Monitor& monitor);
   const Model& model() const { return *model_; }                        // opened
   const Json& model_description() const { return model_description_; }  // without its path
-  const Workload* data() const { return data_; }                        // null when no metric reads text windows
+  // Text windows or denoising steps, whichever the trial reads; null when it reads neither.
+  const Workload* data() const { return data_; }
   const std::vector<const Workload*>& questions() const { return questions_; }  // of every zero-shot task
   const Workload* calibration() const { return calibration_; }                  // null when the trial reads none
 
@@ -60,10 +61,10 @@ class Session {
   std::vector<SlotPlan> slots(const TrialSpec& spec, Monitor& monitor);
 
   // `spec` must outlive the metrics.
-  std::vector<RunningMetric> metrics(const TrialSpec& spec, const std::vector<std::string>& names,
-                                     bool full_precision) const;
+  std::vector<RunningMetric> metrics(const TrialSpec& spec, const std::vector<std::string>& names, bool full_precision,
+                                     const KeepFile& keep_file = {}) const;
   std::vector<Pass> passes(const std::vector<RunningMetric>& metrics) const {
-    return passes_of(metrics, data_, questions_);
+    return passes_of(metrics, {data_, results_.get(), questions_});
   }
 
   // model.streamed as it is, or: the weights would take more than two thirds of the memory available.
@@ -91,10 +92,14 @@ class Session {
     std::vector<std::string> warnings;  // of its making; every trial that uses it repeats them
     Json training = Json::array();      // and its history, where the method was trained
   };
-  const Workload& workload(const Json& key, const std::function<std::unique_ptr<Workload>()>& make);
+  Workload& workload(const Json& key, const std::function<std::shared_ptr<Workload>()>& make);
+  void open_images(const TrialSpec& spec, Monitor& monitor);
+  // The items of a workload that the full-precision model makes, unless they are there or in the cache.
+  void generate(Workload& workload, const TrialSpec& spec, Monitor& monitor);
   const MethodPlugin& method(const TrialSpec& spec) const;
   bool needs_calibration(const TrialSpec& spec) const;
-  bool reads(const TrialSpec& spec, const std::string& section) const;
+  bool reads(const TrialSpec& spec, const std::string& section) const;  // PluginInfo::reads of one of the metrics
+  bool reads_images(const TrialSpec& spec) const;                       // or steps on the way to them
   const Workload& task_questions(const ZeroShotSpec& spec, const std::string& task);
   KeyContext key_context() const;
   Network& full_precision();
@@ -106,6 +111,7 @@ class Session {
   // What the full-precision model is asked, and under which key the answer is kept. No names: nothing is.
   struct ReferenceTask {
     std::vector<std::string> names;
+    std::shared_ptr<const Workload> results;
     std::vector<const Workload*> questions;
     Json key;
   };
@@ -120,8 +126,9 @@ class Session {
   std::string model_path_;
   std::unique_ptr<Model> model_;
   Json model_description_;
-  std::map<std::string, std::unique_ptr<Workload>> workloads_;
+  std::map<std::string, std::shared_ptr<Workload>> workloads_;
   const Workload* data_ = nullptr;
+  std::unique_ptr<const Workload> results_;  // images that the steps of data_ lead to; null where there are none
   const Workload* calibration_ = nullptr;
   std::vector<const Workload*> questions_;
   std::map<std::string, std::vector<Metric>> references_;

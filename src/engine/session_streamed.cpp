@@ -52,7 +52,7 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
     } else {
       measures_reference = true;
       reference_metrics = metrics(spec, task.names, true);
-      request.reference = passes_of(reference_metrics, data_, task.questions);
+      request.reference = passes_of(reference_metrics, {data_, task.results.get(), task.questions});
     }
   }
   const Json maxima_key = channel_maxima_key(context);

@@ -80,11 +80,12 @@ class Walk {
   Walk(const StreamedRequest& request, Monitor& monitor) : request_(request), monitor_(monitor) {
     for (const auto* list : {&request_.passes, &request_.reference})
       for (const Pass& pass : *list)
-        if (!pass.whole)
+        if (!pass.whole || !pass.workload->single_run())
           throw TrialError(
               "unsupported",
-              "a metric of the trial decodes token by token, which needs all blocks at once; model.streamed: "
-              "false, or leave the metric out");
+              fmt::format("a metric of the trial {}, which needs all blocks at once; model.streamed: false, or leave "
+                          "the metric out",
+                          pass.whole ? "makes whole images step by step" : "decodes token by token"));
     for (const Pass& pass : request_.passes) quantized_.emplace_back(*pass.workload, request_.budget);
     for (const Pass& pass : request_.reference) references_.emplace_back(*pass.workload, request_.budget);
     measures_maxima_ = request_.method->info.needs_calibration && !request_.maxima;

@@ -25,8 +25,13 @@ Record failed_record(const FrozenTrial& trial, const std::string& message) {
   return record;
 }
 
-Record run_one(const FrozenTrial& trial, const Schema& schema, Session& session, Log& log, Progress& progress) {
-  TrialRequest request{trial.id, trial.spec, {}};
+Record run_one(const FrozenTrial& trial, const RunStore& store, const Schema& schema, Session& session, Log& log,
+               Progress& progress) {
+  TrialRequest request{trial.id, trial.spec, {}, {}};
+  request.keep_file = [folder = store.files_path(trial.id)](const std::string& name, std::string_view bytes) {
+    make_folder(folder);
+    write_file_atomic(folder / name, bytes);
+  };
   try {
     request.spec = trial.trial(schema);
   } catch (const ConfigError& e) {  // a plan of another version of the program
@@ -91,7 +96,7 @@ ExitCode run_trials(const WorkerOptions& options, const FrozenPlan& plan, const 
     const auto log = file_log(store.log_path(trial->id).string());
     log->info(fmt::format("trial {}: {}", trial->id, label_of(*trial)));
     write_file_atomic(store.running_path(), Json{{"id", trial->id}, {"started", utc_now()}}.dump() + "\n");
-    const Record record = run_one(*trial, schema, session, *log, progress);
+    const Record record = run_one(*trial, store, schema, session, *log, progress);
     {
       const UninterruptedWrite whole;
       store.append(record);

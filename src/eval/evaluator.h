@@ -26,6 +26,9 @@ struct PassBits {
   std::optional<double> activations, caches;
 };
 
+// Keeps a file of the trial under a name such as "0003.png" beside its record; may be empty: nothing is kept.
+using KeepFile = std::function<void(const std::string& name, std::string_view bytes)>;
+
 struct EvaluatorContext {
   std::string protocol;           // of the workload
   std::string items = "windows";  // what one work item is called
@@ -33,14 +36,15 @@ struct EvaluatorContext {
   const TrialSpec* spec = nullptr;  // outlives the evaluator
   bool full_precision = false;      // the reference: nothing is quantized
   Gemm gemm = plain_gemm;
-  // Keeps a file of the trial under a name such as "0003.png" beside its record; may be empty: nothing is kept.
-  std::function<void(const std::string& name, std::string_view bytes)> keep_file;
+  KeepFile keep_file;
 };
 
 class Evaluator {
  public:
   virtual ~Evaluator() = default;
   virtual bool needs_slot_statistics() const { return false; }
+  // False: it compares with the full-precision model already and says nothing of that one.
+  virtual bool has_reference() const { return true; }
   // True: the metric takes every item to the network itself, through run(), and observe() is never called.
   virtual bool runs_itself() const { return false; }
   virtual void run(Network& /*network*/, const WorkItem& /*item*/) {}

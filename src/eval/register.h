@@ -1,6 +1,9 @@
 // The list of metrics: one line each, and one include.
 #pragma once
 #include "eval/decode_perplexity.h"
+#include "eval/image_sqnr.h"
+#include "eval/leak.h"
+#include "eval/noise_sqnr.h"
 #include "eval/perplexity.h"
 #include "eval/slot_error.h"
 #include "eval/zero_shot.h"
@@ -13,6 +16,9 @@ void for_each_metric(Visitor&& visit) {
   visit.template operator()<SlotError>();
   visit.template operator()<DecodePerplexity>();
   visit.template operator()<ZeroShot>();
+  visit.template operator()<Leak>();
+  visit.template operator()<NoiseSqnr>();
+  visit.template operator()<ImageSqnr>();
 }
 
 }  // namespace stamp

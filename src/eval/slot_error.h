@@ -11,6 +11,7 @@ struct SlotError {
     i.name = "slot_error";
     i.summary = "activation error of every slot beside the bound of Theorem 1";
     i.source = "STaMP Theorem 1; specification methods 2.6";
+    i.reads = "items";
     return i;
   }
   static std::unique_ptr<Evaluator> make(const EvaluatorContext& context);

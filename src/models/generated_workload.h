@@ -15,6 +15,11 @@ class GeneratedWorkload : public Workload {
   virtual void generate(Network& full_precision, bool streamed,
                         const std::function<void(std::int64_t done, std::int64_t total)>& step) = 0;
   virtual bool generated() const = 0;
+  // What the trial's items lead to, images of denoising steps: a workload of its own that the network under test makes,
+  // beside what the full-precision one made. `reference`: hands out the latter as if it had been made. Not before
+  // generated(). Null where there is nothing beyond the items.
+  virtual std::unique_ptr<Workload> results(bool reference) const = 0;
+  virtual std::vector<std::string> warnings() const = 0;  // of generate()
   // What generate() made, for the cache, and back; false where the bytes are not of these items.
   virtual std::string state() const = 0;
   virtual bool restore(std::string_view bytes) = 0;

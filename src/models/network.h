@@ -264,12 +264,16 @@ class Network {
   void pack();                                                              // all of it
 };
 
-// Work items of one data specification: token windows, later prompts and noise.
+// Work items of one data specification: token windows, questions, denoising steps, images.
 class Workload {
  public:
   virtual ~Workload() = default;
   virtual std::int64_t count() const = 0;
   virtual WorkItem item(std::int64_t i) const = 0;
+  // One run of the network for an item. Of an item that takes several (an image takes two or three dozen steps),
+  // run() does them all, and single_run() says so: then a network cannot be walked block by block.
+  virtual Outputs run(Network& network, const WorkItem& item) const { return network.run(item); }
+  virtual bool single_run() const { return true; }
   virtual std::int64_t tokens_per_item() const = 0;
   virtual std::int64_t grid_width() const { return 0; }  // of the grid that they fill; 0 = plain sequences
   virtual Json description() const = 0;                  // name, digest, tokens, context, windows, tokenizer digest
@@ -290,7 +294,7 @@ class Model {
   virtual std::vector<std::int64_t> end_tokens() const { return {}; }  // ids that end a generated text
   // Denoising steps along the way of the full-precision model to the trial's images, a GeneratedWorkload; with
   // `calibration`, to images of their own. TrialError ("unsupported") where a model makes none.
-  virtual std::unique_ptr<Workload> images(const ImageSpec& spec, const CalibrationSpec* calibration = nullptr) const;
+  virtual std::shared_ptr<Workload> images(const ImageSpec& spec, const CalibrationSpec* calibration = nullptr) const;
   // Questions of one zero-shot task, a TaskWorkload. TrialError ("unsupported") where a model answers none.
   virtual std::unique_ptr<Workload> questions(const ZeroShotSpec& spec, const std::string& task) const;
 };

@@ -29,7 +29,7 @@ void QuantizedBits::add(const RowRule& rule, std::int64_t rows, std::int64_t fea
   values += n;
 }
 
-std::unique_ptr<Workload> Model::images(const ImageSpec&, const CalibrationSpec*) const {
+std::shared_ptr<Workload> Model::images(const ImageSpec&, const CalibrationSpec*) const {
   throw TrialError("unsupported", "this model makes no images; evaluate metrics of text windows");
 }
 

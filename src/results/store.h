@@ -1,5 +1,6 @@
-// A run folder: plan.json, records.jsonl, logs/<trial>.log, tables/, plots/. Product section 4, docs/records.md.
-// One front program at a time holds the lock and may repair or append; reading needs no lock and changes nothing.
+// A run folder: plan.json, records.jsonl, logs/<trial>.log, files/<trial>/, tables/, plots/. Product section 4,
+// docs/records.md. One front program at a time holds the lock and may repair or append; reading needs no lock and
+// changes nothing.
 #pragma once
 #include <memory>
 #include <optional>
@@ -29,6 +30,7 @@ class RunStore {
   fs::path records_path() const { return folder_ / "records.jsonl"; }
   fs::path log_path(const std::string& id) const { return folder_ / "logs" / (id + ".log"); }
   fs::path running_path() const { return folder_ / "running.json"; }  // the trial a worker is at: {"id", "started"}
+  fs::path files_path(const std::string& id) const { return folder_ / "files" / id; }  // what a trial's metrics keep
   fs::path tables_folder() const { return folder_ / "tables"; }
   fs::path plots_folder() const { return folder_ / "plots"; }
 
