@@ -180,11 +180,13 @@ Parts trial_seconds(const TrialSpec& spec, const Catalog& catalog, const ModelSh
   const double calibration_pass = samples * blocks_pass(m, calibration, speed);
   const double to_the_end = calibration_pass + samples * head_pass(m, calibration, speed);
   Parts parts;
-  if (work.reference) parts.emplace_back("reference", plain_weights + work.reference_items.value_or(work.items) * pass);
+  // Images that calibration takes its items from are made in the same phase.
+  const double reference_passes = (work.reference ? work.reference_items.value_or(work.items) : 0) + work.made_items;
+  const bool reference = work.reference || work.made_items > 0;
+  if (reference) parts.emplace_back("reference", plain_weights + reference_passes * pass);
   double calibrate = 0;
-  if (work.made_items > 0) calibrate += work.made_items * pass + (work.reference ? 0 : plain_weights);
   // A pass of the untouched network, whose head runs too; the largest magnitudes cost one look at every value.
-  if (work.maxima) calibrate += to_the_end + (work.reference || work.made_items > 0 ? 0 : plain_weights);
+  if (work.maxima) calibrate += to_the_end + (reference ? 0 : plain_weights);
   if (work.bases) {
     const double n = x.length;
     const double slots = m.layers * quantized_slots(spec, m);

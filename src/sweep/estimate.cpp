@@ -23,7 +23,7 @@ bool to_run(const PlannedTrial& t) {
 bool makes_images(const TrialSpec& s, const Catalog& catalog) {
   return std::any_of(s.evaluate.begin(), s.evaluate.end(), [&](const std::string& name) {
     const PluginInfo* info = catalog.find(PluginKind::metric, name);
-    return info != nullptr && info->reads == "images" && name != "noise_sqnr";
+    return info != nullptr && info->reads == "images";
   });
 }
 
@@ -85,7 +85,7 @@ std::string reference_key(const TrialSpec& s, const Catalog& catalog) {
 void add_image_passes(const TrialSpec& s, const ModelShape& shape, TrialWork& work) {
   const double steps = denoising_steps(s, shape);
   work.reference_items = steps * static_cast<double>(s.images.count);
-  work.made_items = steps * calibration_images(s);
+  work.made_items = steps * calibration_images(s, shape);
 }
 
 // What trials before this one, and finished ones whose results lie in the cache, have done already.

@@ -105,8 +105,8 @@ double denoising_steps(const TrialSpec& s, const ModelShape& m) {
   return s.images.steps ? static_cast<double>(*s.images.steps) : m.steps;
 }
 
-double calibration_images(const TrialSpec& s) {
-  return std::ceil(static_cast<double>(s.calibration.samples) / inputs_of_an_image);
+double calibration_images(const TrialSpec& s, const ModelShape& m) {
+  return std::ceil(static_cast<double>(s.calibration.samples) / std::min(inputs_of_an_image, denoising_steps(s, m)));
 }
 
 }  // namespace stamp

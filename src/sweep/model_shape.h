@@ -58,6 +58,6 @@ SequenceShape calibrated(const TrialSpec& spec, const ModelShape& m);
 
 // Of a trial of images: denoising steps of one image, and images that are made for calibration's inputs alone.
 double denoising_steps(const TrialSpec& spec, const ModelShape& m);
-double calibration_images(const TrialSpec& spec);
+double calibration_images(const TrialSpec& spec, const ModelShape& m);
 
 }  // namespace stamp
