@@ -1,20 +1,25 @@
 // Metrics that judge finished images, on the committed image model: two images of three steps.
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "config/spec.h"
 #include "eval/class_accuracy.h"
 #include "eval/clip_score.h"
 #include "eval/frechet.h"
 #include "models/pipeline/image_set.h"
+#include "models/text/clip_model.h"
 #include "models/vision/sample_classifier.h"
 #include "results/record.h"
 #include "support/catch.h"
 #include "support/paths.h"
+#include "support/scratch.h"
+#include "unit/models/fixtures.h"
 
 using namespace stamp;
 
@@ -84,6 +89,29 @@ std::string kind_of(const std::function<void()>& action) {
   return "(no TrialError)";
 }
 
+// Of a model of text, as far as its finished images go.
+class TextPipeline : public Pipeline {
+ public:
+  explicit TextPipeline(std::shared_ptr<const DiffusionSource> source) : Pipeline(std::move(source)) {}
+  Sampling resolve(const SamplingRequest&) const override { return {}; }
+  std::vector<Condition> conditions(const std::vector<ImagePrompt>&, const Sampling&,
+                                    const std::function<void(const std::string&)>&) const override {
+    return {};
+  }
+  at::Tensor guided(const Sampling&, const at::Tensor& output) const override { return output; }
+  at::Tensor decode(const at::Tensor& latent) const override { return latent; }
+};
+
+// CLIP's layout with the tiny model and a vocabulary of two letters.
+void write_clip(const fs::path& folder, const Checkpoint& tiny) {
+  fs::create_directories(folder);
+  fs::copy_file(test::repository() / "tests" / "golden" / "clip_tiny.safetensors", folder / "model.safetensors");
+  test::spill(folder / "config.json", tiny.config().dump());
+  test::spill(folder / "vocab.json",
+              R"({"a": 0, "b": 1, "a</w>": 2, "b</w>": 3, "<|startoftext|>": 95, "<|endoftext|>": 96})");
+  test::spill(folder / "merges.txt", "#version: 0.2\n");
+}
+
 }  // namespace
 
 TEST_CASE("class accuracy asks the classifier beside the model for the class that was asked for") {
@@ -132,4 +160,51 @@ TEST_CASE("a judge that is not there or does not fit fails the trial with a reas
   Made one(1);
   CHECK(kind_of([&] { evaluator<Frechet>(one)->begin(*one.images); }) == "unsupported");
   CHECK(kind_of([&] { evaluator<ClipScore>(made)->begin(*made.images); }) == "unsupported");
+}
+
+TEST_CASE("a CLIP score is the angle between the rows of an image and of its own prompt") {
+  const auto fixture = test::open_fixture("pixart_tiny");
+  const auto tiny = test::open_fixture("clip_tiny");
+  if (!fixture) return;
+  const auto pipeline =
+      std::make_shared<TextPipeline>(std::make_shared<DiffusionSource>(fixture, "PixArtTransformer2DModel"));
+  ImagePlan plan;
+  plan.prompts = {{"0", "a b", -1}, {"1", "b", -1}};
+  plan.seeds = {0, 1};
+  Sampling& s = plan.sampling;
+  s.height = s.width = s.rendered_height = s.rendered_width = s.latent_height = s.latent_width = 20;
+  const auto set = std::make_shared<const ImageSet>(pipeline, plan);
+  const FinishedImages images(set, true);
+
+  const test::Scratch scratch;
+  write_clip(scratch.path() / "clip", *tiny);
+  TrialSpec spec;
+  spec.images.clip = (scratch.path() / "clip").string();
+  EvaluatorContext context;
+  context.spec = &spec;
+  const auto e = ClipScore::make(context);
+  e->begin(images);
+  const ClipModel clip(tiny);
+  const std::vector<TokenIds> ids{{95, 2, 3, 96}, {95, 3, 96}};
+  std::vector<double> expected;
+  for (std::int64_t i = 0; i < 2; ++i) {
+    at::Tensor image = at::empty({1, 3, 20, 20}, at::kFloat);
+    float* values = image.mutable_data_ptr<float>();
+    for (std::int64_t v = 0; v < image.numel(); ++v) values[v] = std::sin(static_cast<float>((i + 1) * v) * 0.05F);
+    WorkItem item;
+    item.index = i;
+    Outputs outputs;
+    outputs.named["image"] = image;
+    e->observe(item, outputs);
+    const ByteImage bytes = to_bytes(pipeline->finish(s, image));
+    expected.push_back(
+        clip_score(clip.text_features({ids[static_cast<std::size_t>(i)]})[0], clip.image_features({bytes})[0]));
+  }
+  const std::vector<Metric> metrics = e->finish({});
+  REQUIRE(metrics.size() == 1);
+  CHECK(metrics[0].name == "clip_score");
+  for (std::size_t i = 0; i < 2; ++i) CHECK(metrics[0].items[i] == Approx(expected[i]).margin(1e-4));
+
+  spec.images.clip = (scratch.path() / "nothing").string();
+  CHECK(kind_of([&] { ClipScore::make(context)->begin(images); }) == "missing");
 }
