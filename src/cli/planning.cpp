@@ -80,6 +80,11 @@ std::string Surroundings::missing(const TrialSpec& spec) {
   if (reads(spec, "zero_shot", catalog_))
     for (const std::string& name : spec.zero_shot.tasks)
       if (const std::string& why = task_facts(name, spec.zero_shot.data).missing; !why.empty()) return why;
+  if (reads(spec, "images", catalog_)) {
+    std::error_code ec;
+    const std::string& prompts = spec.images.prompts;
+    return prompts == "auto" || fs::exists(prompts, ec) ? "" : fmt::format("file of prompts not found: {}", prompts);
+  }
   if (needs_calibration(spec, catalog_)) return text_missing(spec.calibration.text);
   return "";
 }

@@ -12,7 +12,7 @@ struct TrialRequest {
   std::string id;
   Json canonical;  // as in the plan
   TrialSpec spec;
-  KeepFile keep_file;  // for images and the like; empty: none is kept
+  KeepFile keep_file = {};  // for images and the like; empty: none is kept
 };
 
 // Never throws what belongs to the trial: whatever goes wrong becomes a failed record with kind, message and phase.

@@ -5,6 +5,7 @@
 #include "eval/decode_perplexity.h"
 #include "eval/frechet.h"
 #include "eval/image_sqnr.h"
+#include "eval/leak.h"
 #include "eval/noise_sqnr.h"
 #include "eval/perplexity.h"
 #include "eval/slot_error.h"
@@ -18,6 +19,7 @@ void for_each_metric(Visitor&& visit) {
   visit.template operator()<SlotError>();
   visit.template operator()<DecodePerplexity>();
   visit.template operator()<ZeroShot>();
+  visit.template operator()<Leak>();
   visit.template operator()<NoiseSqnr>();
   visit.template operator()<ImageSqnr>();
   visit.template operator()<ClassAccuracy>();

@@ -91,7 +91,9 @@ std::vector<std::string> reader_notes(const ReportSource& source, const std::str
     else
       ++pending;
   }
-  if (source.smoke) notes.push_back("A smoke run: one short window, or an image or two. It shows that everything runs and nothing else.");
+  if (source.smoke)
+    notes.push_back(
+        "A smoke run: one short window, or an image or two. It shows that everything runs and nothing else.");
 
   std::set<std::int64_t> windows;
   for (const Record* r : done) {

@@ -203,6 +203,9 @@ TrialSpec smoke_spec(TrialSpec spec) {
   spec.decode.prefill = std::min(spec.decode.prefill, std::max<std::int64_t>(spec.data.context / 2, 1));
   constexpr std::int64_t questions = 4;
   spec.zero_shot.items = spec.zero_shot.items == 0 ? questions : std::min(spec.zero_shot.items, questions);
+  spec.images.count = std::min<std::int64_t>(spec.images.count, 2);
+  spec.images.traced = 1;
+  spec.images.steps = std::min<std::int64_t>(spec.images.steps.value_or(3), 3);
   return spec;
 }
 
