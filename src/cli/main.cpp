@@ -51,6 +51,7 @@ int run(int argc, char** argv) {
   add_plan(app, action);
   add_run(app, action);
   add_generate(app, action);
+  add_sample(app, action);
   add_ls(app, action);
   add_show(app, action);
   add_log(app, action);

@@ -22,6 +22,7 @@ void add_validate(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
+void add_sample(CLI::App& app, Action& action);
 void add_ls(CLI::App& app, Action& action);
 void add_show(CLI::App& app, Action& action);
 void add_log(CLI::App& app, Action& action);
