@@ -35,6 +35,9 @@ struct PlanFacts {
   int calibration_samples = 0;
   // Sequences of other lengths come too, or only (then tokens and context are 0): zero-shot questions.
   bool any_length = false;
+  // The rows are an image's tokens, line by line on their grid. Their number is the model's: tokens and context are 0
+  // as long as it is not known, and no plugin may refuse because of that.
+  bool grid = false;
   Json options = Json::object();  // the plugin's own options, complete
 };
 

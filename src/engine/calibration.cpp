@@ -34,6 +34,22 @@ class Observers {
 
 }  // namespace
 
+namespace {
+
+// Of what a slot sees, sequence by sequence. All are of one length: where a trial's bits or bases come from
+// calibration, its items have that length too.
+void over_sequences(const CalibrationPass& pass, const SlotInfo& slot, ConstMatrixView x,
+                    const std::function<void(ConstMatrixView)>& visit) {
+  if (pass.tokens < 1 || x.rows % pass.tokens != 0)
+    throw TrialError("unsupported", slot.name + ": calibration on sequences of " + std::to_string(pass.tokens) +
+                                        " tokens, and an item has " + std::to_string(x.rows) +
+                                        " rows here; is the slot one of a context?");
+  for (std::int64_t first = 0; first < x.rows; first += pass.tokens)
+    visit({x.row(first), pass.tokens, x.cols, x.stride});
+}
+
+}  // namespace
+
 CalibrationPass whole_pass(Network& network, const Workload& workload) {
   return {workload.count(), workload.tokens_per_item(), [&](std::int64_t i) { network.run(workload.item(i)); }};
 }
@@ -103,27 +119,36 @@ std::optional<std::vector<RowEnergies>> energies_from_bytes(const std::string& b
 
 std::vector<RowEnergies> measure_row_energies(const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
                                               Monitor& monitor) {
+  const auto tokens = static_cast<std::size_t>(pass.tokens);
+  std::vector<RowEnergies> energies(plans.size(), {std::vector<double>(tokens), std::vector<double>(tokens)});
+  std::vector<std::size_t> measured;
   std::vector<Slot*> watched;
-  for (const SlotPlan& plan : plans) watched.push_back(plan.slot);
-  std::vector<SlotStatistics> sums(plans.size());
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    if (!plans[i].high_rows) continue;
+    if (plans[i].transform->tokens() != pass.tokens)
+      throw TrialError("unsupported", "row energies: calibration has " + std::to_string(pass.tokens) +
+                                          " tokens an item and the trial " +
+                                          std::to_string(plans[i].transform->tokens()) +
+                                          "; set calibration.context to data.context");
+    measured.push_back(i);
+    watched.push_back(plans[i].slot);
+  }
+  std::vector<SlotStatistics> sums(measured.size());
   QuantizerWorkspace workspace;
   observe_items(
       pass, watched,
-      [&](std::size_t i, ConstMatrixView x) {
-        if (x.rows != plans[i].transform->tokens())
-          throw TrialError("unsupported", "row energies: calibration has " + std::to_string(x.rows) +
-                                              " tokens an item and the trial " +
-                                              std::to_string(plans[i].transform->tokens()) +
-                                              "; set calibration.context to data.context");
-        measure_energies(x, *plans[i].transform, plans[i].grid.group, sums[i], workspace);
+      [&](std::size_t k, ConstMatrixView x) {
+        const SlotPlan& plan = plans[measured[k]];
+        over_sequences(pass, plan.slot->info(), x, [&](ConstMatrixView rows) {
+          measure_energies(rows, *plan.transform, plan.grid.group, sums[k], workspace);
+        });
       },
       monitor);
-  std::vector<RowEnergies> energies;
-  for (const SlotStatistics& s : sums) {
-    RowEnergies e{s.row_energy, s.row_range2};
+  for (std::size_t k = 0; k < measured.size(); ++k) {
+    RowEnergies& e = energies[measured[k]];
+    e = {sums[k].row_energy, sums[k].row_range2};
     for (auto* list : {&e.energy, &e.spread})
-      for (double& v : *list) v /= static_cast<double>(s.samples);
-    energies.push_back(std::move(e));
+      for (double& v : *list) v /= static_cast<double>(sums[k].samples);
   }
   return energies;
 }
@@ -154,20 +179,24 @@ void measure_bases(const CalibrationPass& pass, const std::vector<Slot*>& slots,
     const std::vector<Slot*> part(slots.begin() + static_cast<std::ptrdiff_t>(first),
                                   slots.begin() + static_cast<std::ptrdiff_t>(std::min(slots.size(), first + at_once)));
     std::vector<at::Tensor> sums;
+    std::vector<std::int64_t> sequences(part.size(), 0);
     for (std::size_t i = 0; i < part.size(); ++i) sums.push_back(at::zeros({n, n}, at::kFloat));
     observe_items(
         pass, part,
         [&](std::size_t i, ConstMatrixView x) {
-          const at::Tensor rows =
-              at::from_blob(const_cast<float*>(x.row(options.skip)), {n, x.cols}, {x.stride, 1}, at::kFloat);
-          sums[i].addmm_(rows, rows.t());
+          over_sequences(pass, part[i]->info(), x, [&](ConstMatrixView sequence) {
+            const at::Tensor rows =
+                at::from_blob(const_cast<float*>(sequence.row(options.skip)), {n, x.cols}, {x.stride, 1}, at::kFloat);
+            sums[i].addmm_(rows, rows.t());
+            ++sequences[i];
+          });
         },
         monitor);
     for (std::size_t i = 0; i < part.size(); ++i) {
       const float* s = sums[i].const_data_ptr<float>();
       std::vector<double> mean(static_cast<std::size_t>(n * n));
       for (std::size_t j = 0; j < mean.size(); ++j)
-        mean[j] = static_cast<double>(s[j]) / static_cast<double>(pass.count);
+        mean[j] = static_cast<double>(s[j]) / static_cast<double>(sequences[i]);
       sums[i].reset();
       keep(first + i, eigenbasis(mean, n));
     }

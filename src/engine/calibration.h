@@ -17,7 +17,7 @@ namespace stamp {
 // through from its file.
 struct CalibrationPass {
   std::int64_t count = 0;   // items
-  std::int64_t tokens = 0;  // of one
+  std::int64_t tokens = 0;  // of one sequence; an item has one or, as with the two samples of guidance, several
   std::function<void(std::int64_t i)> run;
 };
 CalibrationPass whole_pass(Network& network, const Workload& workload);
@@ -46,14 +46,16 @@ std::string bytes_of_energies(const std::vector<RowEnergies>& energies);
 std::optional<std::vector<RowEnergies>> energies_from_bytes(const std::string& bytes, std::size_t slots,
                                                             std::size_t tokens);
 
-// Mean e_i and spread of every planned slot under its transform.
+// Mean e_i and spread of every planned slot under its transform, over all sequences of all items. Zeros for the rows of
+// a context, which have no high bits to give (SlotPlan::high_rows). TrialError where the rows that a slot sees are not
+// whole sequences of the pass's length, or the plan's transform is for another.
 std::vector<RowEnergies> measure_row_energies(const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
                                               Monitor& monitor);
 
-// For every slot S = E[X X^T] over items (X: the tokens behind the first `skip`, n of them) and its eigenvectors as
-// rows, largest eigenvalue first, n x n float32. Slots are handled in as many passes over the items as keep the sums
-// under `budget_bytes`; each basis is handed to `keep` as soon as it is there. Costs n^2 d multiply-adds a slot and
-// item and an n x n eigenproblem in double a slot.
+// For every slot S = E[X X^T] over all sequences of all items (X: the tokens behind the first `skip` of one, n of them)
+// and its eigenvectors as rows, largest eigenvalue first, n x n float32. Slots are handled in as many passes over the
+// items as keep the sums under `budget_bytes`; each basis is handed to `keep` as soon as it is there. Costs n^2 d
+// multiply-adds a slot and item and an n x n eigenproblem in double a slot.
 struct BasisOptions {
   std::int64_t skip = 0;
   std::uint64_t budget_bytes = std::uint64_t{512} << 20;

@@ -19,6 +19,10 @@ struct FlatQuant {
         "then kept";
     i.needs_block_inputs = true;
     i.trained = true;
+    i.refuse = [](const PlanFacts& facts) -> std::string {
+      return facts.grid ? "it trains the blocks of decoder language models; use quarot, svdquant, viditq or hadanorm"
+                        : "";
+    };
     i.options = {
         option::choice(
             "parametrization", "svd", {"svd", "direct_inv"},

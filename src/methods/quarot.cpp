@@ -1,7 +1,9 @@
 #include "methods/quarot.h"
 
+#include <map>
 #include <optional>
 
+#include "methods/channel_balance.h"
 #include "methods/seeded_rotations.h"
 #include "models/network.h"
 #include "models/weight_algebra.h"
@@ -51,11 +53,37 @@ class Rotating : public MethodRun {
   std::optional<WeightRotation> value_rotation_, output_rotation_, down_rotation_;
 };
 
+// A network whose residual stream cannot be rotated, because norms between it and the layers are modulated: every
+// linear input is rotated by itself, online, and the weights that read it to match. Specification methods 6.6.
+class RotatingInputs : public MethodRun {
+ public:
+  RotatingInputs(Network& network, SeededRotations rotations) : network_(network), rotations_(std::move(rotations)) {}
+
+  void block(std::size_t index) override {
+    for (LinearSite* site : network_.block_sites(index)) {
+      const std::int64_t features = site->info().features;
+      balance(*site, std::vector<double>(static_cast<std::size_t>(features), 1.0), rotation(features));
+    }
+  }
+
+ private:
+  Transform rotation(std::int64_t size) {
+    Transform& known = made_[size];
+    if (!known) known = rotations_.plain(size, "input", "a linear input");
+    return known;
+  }
+
+  Network& network_;
+  SeededRotations rotations_;
+  std::map<std::int64_t, Transform> made_;  // by size
+};
+
 class QuaRotMethod : public Method {
  public:
   std::unique_ptr<MethodRun> start(Network& network, const MethodContext& context) const override {
-    ResidualRotation& residual = rotatable(network, "quarot");
     const SeededRotations rotations(context, "quarot");
+    if (!network.residual_rotation()) return std::make_unique<RotatingInputs>(network, rotations);
+    ResidualRotation& residual = *network.residual_rotation();
     Transform stream = rotations.with_signs(residual.width(), "residual", "the residual stream");
     residual.fold_final_norm();
     residual.rotate_ends(stream);

@@ -20,8 +20,11 @@ class Smoothing : public MethodRun {
       : network_(network), maxima_(context.channel_maxima), alpha_(real_option(context.options, "alpha")) {}
 
   void block(std::size_t index) override {
-    for (LinearSite* site : network_.block_sites(index))
-      if (site->input_scale) smooth(*site);
+    for (LinearSite* site : network_.block_sites(index)) {
+      // Only where a norm makes the input: dividing by one changes nothing and tells.
+      const std::vector<double> ones(static_cast<std::size_t>(site->info().features), 1.0);
+      if (site->fold_input_scale(ones)) smooth(*site);
+    }
   }
 
  private:

@@ -9,7 +9,7 @@ struct SmoothQuant {
   static PluginInfo info() {
     PluginInfo i;
     i.name = "smoothquant";
-    i.summary = "per-channel scaling of norm-fed inputs, folded into norms and weights";
+    i.summary = "per-channel scaling of norm-fed inputs, folded into norms (or their modulation) and weights";
     i.source = "SmoothQuant (Xiao et al. 2023), eq. 4; specification methods 5";
     i.cost = "none online (folded)";
     i.needs_calibration = true;

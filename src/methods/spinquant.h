@@ -14,6 +14,11 @@ struct SpinQuant {
     i.source = "SpinQuant (Liu et al. 2024); Cayley descent (Li et al. 2020); specification methods 7";
     i.cost = "one Hadamard before down_proj, one per head on q and k; none before o_proj. Training once, then kept";
     i.trained = true;
+    i.refuse = [](const PlanFacts& facts) -> std::string {
+      return facts.grid ? "it learns rotations of the residual stream of a decoder, and an image model has none that "
+                          "could be rotated; use quarot, svdquant, viditq or hadanorm"
+                        : "";
+    };
     i.options = {
         option::flag("learn", true,
                      "true: R1 and R2 are trained on the calibration text; false: they stay as they begin"),

@@ -19,8 +19,22 @@ bool to_run(const PlannedTrial& t) {
   return t.state == TrialState::fresh || t.state == TrialState::failed;
 }
 
-// Work items of a trial: windows, and the zero-shot questions as if they were windows too.
+// Metrics of finished images, which the quantized network has to make; the others look at single steps.
+bool makes_images(const TrialSpec& s, const Catalog& catalog) {
+  return std::any_of(s.evaluate.begin(), s.evaluate.end(), [&](const std::string& name) {
+    const PluginInfo* info = catalog.find(PluginKind::metric, name);
+    return info != nullptr && info->reads == "images";
+  });
+}
+
+// Passes of the quantized network: windows, and the zero-shot questions as if they were windows too; of images the
+// steps that are looked at one by one, and all of them where the trial makes images.
 double items_of(const TrialSpec& s, const TrialSize& size, const Catalog& catalog) {
+  if (size.shape.makes_images() && reads(s, "images", catalog)) {
+    const double steps = denoising_steps(s, size.shape);
+    return steps * (static_cast<double>(std::min(s.images.traced, s.images.count)) +
+                    (makes_images(s, catalog) ? static_cast<double>(s.images.count) : 0));
+  }
   const auto context = static_cast<double>(s.data.context);
   double items = size.question_tokens / context;
   if (!reads(s, "data", catalog)) return items;
@@ -34,9 +48,10 @@ double items_of(const Record& r) {
   return 0;
 }
 
-bool method_needs(const TrialSpec& s, const Catalog& catalog) {
+// Before the preparation, in a pass of its own.
+bool measures_maxima(const TrialSpec& s, const Catalog& catalog) {
   const PluginInfo* info = catalog.find(PluginKind::method, s.quantization.method);
-  return info != nullptr && info->reads_calibration();
+  return info != nullptr && info->needs_calibration;
 }
 bool transform_needs(const TrialSpec& s, const Catalog& catalog) {
   const PluginInfo* info = catalog.find(PluginKind::sequence_transform, s.quantization.sequence.transform);
@@ -49,12 +64,28 @@ bool allocation_needs(const TrialSpec& s, const Catalog& catalog) {
          (pick != s.quantization.allocation.options.end() && *pick == "energy");
 }
 
-std::string calibration_key(const TrialSpec& s) {
+std::string images_key(const TrialSpec& s) {
+  const ImageSpec& i = s.images;
+  return fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", i.prompts, i.count, i.steps.value_or(0), i.guidance.value_or(-1),
+                     i.height.value_or(0), i.width.value_or(0), i.negative_prompt, i.seed);
+}
+std::string calibration_key(const TrialSpec& s, const Catalog& catalog) {
+  if (reads(s, "images", catalog))
+    return fmt::format("{}\n{}\n{}\n{}", s.model.name, s.calibration.samples, s.calibration.seed, images_key(s));
   return fmt::format("{}\n{}\n{}\n{}\n{}\n{}", s.model.name, s.calibration.text, s.calibration.context,
                      s.calibration.samples, s.calibration.select, s.calibration.seed);
 }
-std::string reference_key(const TrialSpec& s) {
+std::string reference_key(const TrialSpec& s, const Catalog& catalog) {
+  if (reads(s, "images", catalog)) return s.model.name + "\n" + images_key(s);
   return fmt::format("{}\n{}\n{}\n{}\n{}", s.model.name, s.data.text, s.data.context, s.data.windows, s.data.bos);
+}
+
+// Passes of the full-precision network that are no windows: to the images, whose steps the items are, and to those that
+// calibration takes its items from.
+void add_image_passes(const TrialSpec& s, const ModelShape& shape, TrialWork& work) {
+  const double steps = denoising_steps(s, shape);
+  work.reference_items = steps * static_cast<double>(s.images.count);
+  work.made_items = steps * calibration_images(s, shape);
 }
 
 // What trials before this one, and finished ones whose results lie in the cache, have done already.
@@ -62,27 +93,33 @@ class Shared {
  public:
   explicit Shared(const Catalog& catalog) : catalog_(catalog) {}
 
-  TrialWork work_of(const PlannedTrial& t, double items, bool streamed) {
+  TrialWork work_of(const PlannedTrial& t, const ModelShape& shape, double items, bool streamed) {
     const TrialSpec& s = t.spec;
+    const std::string calibration = calibration_key(s, catalog_);
     TrialWork work;
     work.items = items;
-    work.reference = fresh(references_, reference_key(s));
+    if (shape.makes_images()) {
+      add_image_passes(s, shape, work);
+      if (!needs_calibration(s, catalog_) || !fresh(made_, calibration)) work.made_items = 0;
+    }
+    work.reference = fresh(references_, reference_key(s, catalog_));
     work.prepare = streamed || fresh(weights_, weights_group(t));  // a streamed network is gone when its trial ends
-    work.maxima = work.prepare && method_needs(s, catalog_) && fresh(maxima_, calibration_key(s));
-    const std::string slots = weights_group(t) + calibration_key(s) + s.quantization.sequence.transform;
+    work.maxima = work.prepare && measures_maxima(s, catalog_) && fresh(maxima_, calibration);
+    const std::string slots = weights_group(t) + calibration + s.quantization.sequence.transform;
     work.bases = transform_needs(s, catalog_) && fresh(bases_, slots);
     work.energies = allocation_needs(s, catalog_) && fresh(energies_, slots);
     return work;
   }
   void done(const TrialSpec& s) {
-    references_.insert(reference_key(s));
-    if (method_needs(s, catalog_)) maxima_.insert(calibration_key(s));
+    references_.insert(reference_key(s, catalog_));
+    made_.insert(calibration_key(s, catalog_));
+    if (measures_maxima(s, catalog_)) maxima_.insert(calibration_key(s, catalog_));
   }
 
  private:
   static bool fresh(std::set<std::string>& known, const std::string& key) { return known.insert(key).second; }
   const Catalog& catalog_;
-  std::set<std::string> references_, weights_, maxima_, bases_, energies_;
+  std::set<std::string> references_, made_, weights_, maxima_, bases_, energies_;
 };
 
 double median(std::vector<double> v) {
@@ -120,15 +157,20 @@ std::map<std::string, Measured> measured_by_model(const ReadRecords& records,
     }
     shared.done(*spec);
     const auto size = sizes.find(spec->model.name);
-    const double items = items_of(r);
     if (size == sizes.end() || !size->second.shape.known()) continue;
+    const bool images = size->second.shape.makes_images();
+    const double items = images ? items_of(*spec, size->second, catalog) : items_of(r);
     Measured& m = out[spec->model.name];
     double& largest = m.bytes[r.model.value("streamed", false)];
     largest = std::max(largest, static_cast<double>(r.peak_memory_bytes));
     if (items == 0) continue;
     TrialWork all;
     all.items = items;
-    all.maxima = method_needs(*spec, catalog);
+    if (images) {
+      add_image_passes(*spec, size->second.shape, all);
+      if (!needs_calibration(*spec, catalog)) all.made_items = 0;
+    }
+    all.maxima = measures_maxima(*spec, catalog);
     all.bases = transform_needs(*spec, catalog);
     all.energies = allocation_needs(*spec, catalog);
     for (const auto& [phase, predicted] : trial_seconds(*spec, catalog, size->second.shape, all, speed)) {
@@ -211,7 +253,8 @@ Estimate estimate(const Plan& plan, const ReadRecords& records, const SizeOf& si
     one.id = t.id;
     const double items = items_of(t.spec, size, catalog);
     one.streamed = runs_streamed(t.spec.model, size.shape, machine.available_bytes);
-    one.seconds = trial_seconds(t.spec, catalog, size.shape, shared.work_of(t, items, one.streamed), machine.speed);
+    one.seconds =
+        trial_seconds(t.spec, catalog, size.shape, shared.work_of(t, size.shape, items, one.streamed), machine.speed);
     one.bytes = trial_memory(t.spec, catalog, size.shape, items, one.streamed, machine.speed.program_bytes);
     if (const auto known = measured.find(t.spec.model.name); known != measured.end()) {
       bool scaled = false;

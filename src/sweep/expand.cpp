@@ -212,7 +212,8 @@ TrialSpec smoke_spec(TrialSpec spec) {
 std::optional<Refusal> refusal(const TrialSpec& spec, const Schema& schema) {
   const Catalog& catalog = schema.catalog();
   PlanFacts facts;
-  facts.skip_first = spec.quantization.sequence.skip_first;
+  facts.grid = reads(spec, "images", catalog);
+  facts.skip_first = facts.grid ? 0 : spec.quantization.sequence.skip_first;  // as on every grid (methods 2.7)
   facts.any_length = reads(spec, "zero_shot", catalog);
   const bool windows = reads(spec, "data", catalog);
   if (windows) {

@@ -94,6 +94,7 @@ SequenceTransformPlugin dct2d_plugin() {
   info.summary = "orthonormal cosine basis (DCT-II) on the grid of an image's tokens; any sides";
   info.source = "STaMP (arXiv 2510.26771) section 3, DCT; specification methods 2.3 c";
   info.cost = "O(s d log s) by fast Fourier transforms along both sides";
+  info.refuse = refuse_plain_sequences("dct");
   return {info, [](const SequenceTransformRequest& r) -> std::unique_ptr<SequenceTransform> {
             require_grid("dct2d", "dct", r);
             return std::make_unique<Dct2d>(r.grid_height, r.grid_width);

@@ -119,6 +119,7 @@ std::string refuse_haar(const PlanFacts& facts) {
   if (facts.any_length)
     return "levels is " + std::to_string(found->get<std::int64_t>()) +
            " and zero-shot questions may be too short for them; use levels: auto";
+  if (facts.grid && facts.tokens < 1) return "";  // decided where the image's tokens are known
   const std::int64_t levels = found->get<std::int64_t>(), most = haar_full_depth(facts.tokens);
   if (levels <= most) return "";
   return std::to_string(facts.tokens) + " tokens have at most " + std::to_string(most) + " Haar levels, levels is " +

@@ -177,6 +177,7 @@ SequenceTransformPlugin haar2d_plugin() {
   levels.help =
       "wavelet levels, 2^levels divides both sides; auto = the fewest that leave at most k approximation rows";
   info.options = {levels};
+  info.refuse = refuse_plain_sequences("haar");
   return {info, make};
 }
 

@@ -54,6 +54,7 @@ std::unique_ptr<SequenceTransform> make_sequence_transform(const std::string& na
     PlanFacts facts;
     facts.tokens = request.tokens;
     facts.context = request.tokens;
+    facts.grid = request.grid_width > 0;
     facts.calibration_samples = request.basis ? 1 : 0;
     facts.options = request.options;
     if (request.tokens < 1) throw TrialError("refused", name + " needs at least one token");

@@ -97,6 +97,7 @@ class Wht final : public SequenceTransform {
 
 std::string refuse_wht(const PlanFacts& facts) {
   if (facts.any_length) return "it needs 2^m tokens and zero-shot questions have any number; use haar or dct";
+  if (facts.grid && facts.tokens < 1) return "";  // decided where the image's tokens are known
   if (facts.tokens > 0 && std::has_single_bit(static_cast<std::uint64_t>(facts.tokens))) return "";
   std::string reason = "it needs 2^m tokens and gets " + std::to_string(facts.tokens);
   if (facts.skip_first > 0)

@@ -36,10 +36,21 @@ AttentionShape heads_of(std::int64_t heads, std::int64_t head_dim) {
 
 }  // namespace
 
+bool ModulatedSite::fold_input_scale(std::span<const double> factors) {
+  if (!modulated_) return false;
+  if (static_cast<std::int64_t>(factors.size()) != info().features)
+    throw std::logic_error(info().name + ": as many factors as input features are needed");
+  divisors_.resize(factors.size(), 1.0);
+  for (std::size_t j = 0; j < factors.size(); ++j) divisors_[j] *= factors[j];
+  return true;
+}
+
 DiffusionBlock::DiffusionBlock(const DiffusionSource& source, std::int64_t index)
     : source_(source), config_(source.config()), prefix_("transformer_blocks." + std::to_string(index) + ".") {
-  for (SlotInfo& slot : diffusion_block_slots(config_, index)) {
-    LinearSite& site = sites_.emplace_back(std::move(slot));
+  std::vector<SlotInfo> slots = diffusion_block_slots(config_, index);
+  for (std::size_t k = 0; k < slots.size(); ++k) {
+    // Self-attention's input and that of the feed-forward part.
+    LinearSite& site = sites_.emplace_back(std::move(slots[k]), k == 0 || k + 2 == slots.size());
     for (const std::string& name : site.info().linears) site.weights().push_back({name, {}, {}});
   }
 }
@@ -69,7 +80,10 @@ void DiffusionBlock::load() {
 }
 
 void DiffusionBlock::release() {
-  for (LinearSite& site : sites_) site.release();
+  for (ModulatedSite& site : sites_) {
+    site.release();
+    site.restore();
+  }
   for (int i = 0; i < 2; ++i) {
     self_norms_[i].reset();
     cross_norms_[i].reset();
@@ -80,6 +94,26 @@ void DiffusionBlock::release() {
 
 void DiffusionBlock::pack() {
   for (LinearSite& site : sites_) site.pack();
+}
+
+at::Tensor DiffusionBlock::folded_modulation(const WorkItem& item, const ImageShape& shape,
+                                             Conditioner& conditioner) const {
+  at::Tensor out = modulation(item, shape, conditioner);
+  const std::int64_t d = config_.width();
+  const std::vector<double>* divisors[2] = {&sites_.front().divisors(), &sites_[sites_.size() - 2].divisors()};
+  for (std::int64_t b = 0; b < shape.samples; ++b)
+    for (std::int64_t i = 0; i < 2; ++i) {
+      float* shift = view(out).row(b) + i * 3 * d;
+      float* scale = shift + d;
+      for (std::int64_t j = 0; j < d; ++j) scale[j] = 1.0f + scale[j];
+      if (divisors[i]->empty()) continue;
+      for (std::int64_t j = 0; j < d; ++j) {
+        const double by = (*divisors[i])[static_cast<std::size_t>(j)];
+        shift[j] = static_cast<float>(static_cast<double>(shift[j]) / by);
+        scale[j] = static_cast<float>(static_cast<double>(scale[j]) / by);
+      }
+    }
+  return out;
 }
 
 at::Tensor DiffusionBlock::modulated(const at::Tensor& residual, const at::Tensor& modulation, std::int64_t part_index,
@@ -128,7 +162,8 @@ at::Tensor DiffusionBlock::activate(at::Tensor u, const ImageShape&) const {
   return u;
 }
 
-// What a later step needs lies in `held`: the modulation of all of the block, and in cross-attention keys and values.
+// What a later step needs lies in `held`: the modulation of all of the block as of its first step, and in
+// cross-attention keys and values.
 void DiffusionBlock::step(std::size_t k, BlockState& state, const WorkItem& item, Conditioner& conditioner) {
   const ImageShape shape = image_shape(item, config_);
   if (state.residual.size(0) != shape.samples * shape.tokens())
@@ -143,7 +178,7 @@ void DiffusionBlock::step(std::size_t k, BlockState& state, const WorkItem& item
   };
 
   if (k == 0) {
-    state.held = {modulation(item, shape, conditioner)};
+    state.held = {folded_modulation(item, shape, conditioner)};
     state.pending = modulated(state.residual, state.held[0], 0, eps_of_attention(), shape);
   } else if (k == 1) {
     std::vector<at::Tensor> qkv = project(0);

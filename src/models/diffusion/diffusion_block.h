@@ -5,12 +5,29 @@
 #include <ATen/core/Tensor.h>
 
 #include <deque>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "models/diffusion/conditions.h"
 #include "models/network.h"
 
 namespace stamp {
+
+// A site of such a block. Where a modulated norm makes its input, a per-channel scale goes into the modulation.
+class ModulatedSite : public LinearSite {
+ public:
+  ModulatedSite(SlotInfo info, bool modulated) : LinearSite(std::move(info)), modulated_(modulated) {}
+  bool fold_input_scale(std::span<const double> factors) override;
+  // What 1 + scale and shift are divided by, d numbers; empty = nothing.
+  const std::vector<double>& divisors() const { return divisors_; }
+  void restore() { divisors_.clear(); }
+
+ private:
+  bool modulated_;
+  std::vector<double> divisors_;
+};
 
 class DiffusionBlock {
  public:
@@ -31,7 +48,7 @@ class DiffusionBlock {
  protected:
   virtual void load_own() = 0;  // what is not a site's
   virtual void release_own() = 0;
-  // Samples x 6 D: shift, scale, gate of self-attention, then of the feed-forward part.
+  // Samples x 6 D: shift, scale, gate of self-attention, then of the feed-forward part. A tensor of the caller's own.
   virtual at::Tensor modulation(const WorkItem& item, const ImageShape& shape, Conditioner& conditioner) const = 0;
   virtual float eps_of_attention() const { return static_cast<float>(config_.norm_eps); }
   // q is replaced by what the rows attended to: softmax attention among the tokens of a sample, unless overridden.
@@ -44,6 +61,8 @@ class DiffusionBlock {
   const std::string prefix_;  // "transformer_blocks.3."
 
  private:
+  // modulation() as the norms take it: 1 + scale instead of scale, and both with what is folded into them.
+  at::Tensor folded_modulation(const WorkItem& item, const ImageShape& shape, Conditioner& conditioner) const;
   at::Tensor modulated(const at::Tensor& residual, const at::Tensor& modulation, std::int64_t part, float eps,
                        const ImageShape& shape) const;
   void add_branch(at::Tensor& residual, const at::Tensor& branch, const at::Tensor& modulation, std::int64_t part,
@@ -51,7 +70,7 @@ class DiffusionBlock {
   void cross_attend(at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const ImageShape& shape,
                     const Segments& text) const;
 
-  std::deque<LinearSite> sites_;
+  std::deque<ModulatedSite> sites_;
   at::Tensor self_norms_[2], cross_norms_[2];  // of q and k over all heads; undefined without qk_norm
   bool loaded_ = false;
 };

@@ -95,10 +95,12 @@ Outputs DiffusionNetwork::leave(at::Tensor rows, const WorkItem& item) {
   const std::int64_t n = shape.tokens(), d = c.width();
   if (rows.size(0) != shape.samples * n) throw std::logic_error("as many rows leave a network as entered it");
   const at::Tensor modulation = last_modulation(conditioner_->time(item, shape.samples).embedded);
+  std::vector<float> factor(static_cast<std::size_t>(d));
   for (std::int64_t b = 0; b < shape.samples; ++b) {
     const float* of = const_view(modulation).row(b);
+    for (std::int64_t j = 0; j < d; ++j) factor[static_cast<std::size_t>(j)] = 1.0f + of[d + j];
     const MatrixView image = part(rows, b * n, n);
-    modulated_norm(image, of, of + d, last_norm_eps, image);
+    modulated_norm(image, of, factor.data(), last_norm_eps, image);
   }
   const at::Tensor pixels = projection_.forward(rows);
   at::Tensor out = at::empty({shape.samples, c.out_channels, shape.height, shape.width}, at::TensorOptions(at::kFloat));

@@ -39,35 +39,35 @@ void change(MatrixView x, Op&& op) {
   }
 }
 
-void modulate_row(const float* x, float mean, float inverse, const float* shift, const float* scale, std::int64_t n,
+void modulate_row(const float* x, float mean, float inverse, const float* shift, const float* factor, std::int64_t n,
                   float* out) {
-  const V m = simd::splat(mean), f = simd::splat(inverse), one = simd::splat(1.0f);
+  const V m = simd::splat(mean), f = simd::splat(inverse);
   over_row(
       n,
       [&](std::int64_t j) {
         const V z = (simd::load(x + j) - m) * f;
-        simd::store(out + j, z * (one + simd::load(scale + j)) + simd::load(shift + j));
+        simd::store(out + j, z * simd::load(factor + j) + simd::load(shift + j));
       },
       [&](std::int64_t j, std::int64_t count) {
         const V z = (simd::load_part(x + j, count, 0) - m) * f;
         simd::store_part(out + j, count,
-                         z * (one + simd::load_part(scale + j, count, 0)) + simd::load_part(shift + j, count, 0));
+                         z * simd::load_part(factor + j, count, 0) + simd::load_part(shift + j, count, 0));
       });
 }
 
 // Two passes, as the references: the difference of squares would cancel on rows far from zero.
-void norm_row(const float* x, const float* shift, const float* scale, float eps, std::int64_t n, float* out) {
+void norm_row(const float* x, const float* shift, const float* factor, float eps, std::int64_t n, float* out) {
   const float mean = row_sum(x, n, [](V v) { return v; }) / static_cast<float>(n);
   const V m = simd::splat(mean);
   const float variance = row_sum(x, n, [&](V v) { return (v - m) * (v - m); }) / static_cast<float>(n);
-  modulate_row(x, mean, 1.0f / std::sqrt(variance + eps), shift, scale, n, out);
+  modulate_row(x, mean, 1.0f / std::sqrt(variance + eps), shift, factor, n, out);
 }
 
 }  // namespace
 
-void modulated_norm(ConstMatrixView x, const float* shift, const float* scale, float eps, MatrixView out) {
+void modulated_norm(ConstMatrixView x, const float* shift, const float* factor, float eps, MatrixView out) {
 #pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < x.rows; ++i) norm_row(x.row(i), shift, scale, eps, x.cols, out.row(i));
+  for (std::int64_t i = 0; i < x.rows; ++i) norm_row(x.row(i), shift, factor, eps, x.cols, out.row(i));
 }
 
 void add_gated(MatrixView x, const float* gate, ConstMatrixView y) {

@@ -8,9 +8,10 @@
 
 namespace stamp {
 
-// out = (x - mean) / sqrt(variance + eps) * (1 + scale) + shift, row by row; shift and scale: x.cols floats each. The
-// variance is that of the row itself (divided by its length). `out` may be x.
-void modulated_norm(ConstMatrixView x, const float* shift, const float* scale, float eps, MatrixView out);
+// out = (x - mean) / sqrt(variance + eps) * factor + shift, row by row; shift and factor: x.cols floats each. The
+// variance is that of the row itself (divided by its length). `out` may be x. The factor is what the models write as
+// 1 + scale: whole, so that one which was divided by a large number keeps its digits.
+void modulated_norm(ConstMatrixView x, const float* shift, const float* factor, float eps, MatrixView out);
 void add_gated(MatrixView x, const float* gate, ConstMatrixView y);  // x += gate * y; gate: x.cols floats
 
 void silu(MatrixView x);       // x = x * sigmoid(x)
