@@ -93,6 +93,9 @@ std::string kind_of(const std::function<void()>& action) {
 class TextPipeline : public Pipeline {
  public:
   explicit TextPipeline(std::shared_ptr<const DiffusionSource> source) : Pipeline(std::move(source)) {}
+  Json description() const override { return Json::object(); }
+  std::int64_t class_named(const std::string&) const override { throw DataError("a model of text"); }
+  std::string class_name(std::int64_t) const override { return ""; }
   Sampling resolve(const SamplingRequest&) const override { return {}; }
   std::vector<Condition> conditions(const std::vector<ImagePrompt>&, const Sampling&,
                                     const std::function<void(const std::string&)>&) const override {
