@@ -78,7 +78,8 @@ std::vector<std::string> named(std::vector<std::string> paths) {
 }
 
 bool sets_the_protocol(const std::string& path) {
-  return path.starts_with("model.") || path.starts_with("data.") || path.starts_with("zero_shot.");
+  return path.starts_with("model.") || path.starts_with("data.") || path.starts_with("zero_shot.") ||
+         path.starts_with("images.");
 }
 
 std::string metric_names(const ReportSource& source) {
