@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <string_view>
 
 #include "transforms/feature_transform.h"
 
@@ -33,14 +34,10 @@ double haar_rows(std::int64_t tokens, std::int64_t levels) {
   return rows;
 }
 
-// Order of the base matrix inside the Hadamard matrix of size n, as its name has it; 1 for powers of two.
+// Order of the base matrix inside the Hadamard matrix of size n, as its own name has it: "hadamard 36 x 16".
 std::int64_t base_order(std::int64_t n) {
-  std::int64_t rest = n;
-  while (rest % 2 == 0) rest /= 2;
-  if (rest == 1) return 1;
-  for (std::int64_t k = rest; k <= n; k *= 2)
-    if (!base_hadamard(k).empty()) return k;
-  return n;
+  static constexpr std::size_t prefix = std::string_view("hadamard ").size();
+  return power_of_two(n) ? 1 : std::stoll(hadamard(n)->name().substr(prefix));
 }
 
 struct Factors {

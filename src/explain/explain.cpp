@@ -137,8 +137,8 @@ Left left_of(const Json& quantization, const NetworkSizes& n, bool diffusion, st
   if (left.transform.ends_with("2d"))
     left.text += fmt::format(", on a grid of {} x {} tokens", left.height, left.width);
   if (left.skip > 0)
-    left.text += fmt::format(", behind {} token{} that pass{} as they are", left.skip, left.skip == 1 ? "" : "s",
-                             left.skip == 1 ? "es" : "");
+    left.text += left.skip == 1 ? std::string(", behind 1 token that passes as it is")
+                                : fmt::format(", behind {} tokens that pass as they are", left.skip);
   return left;
 }
 

@@ -214,7 +214,7 @@ std::string trials_part(const PageContext& context) {
 
   std::string out = filters(context);
   out += fmt::format(
-      "<div class=\"scroll\"><table class=\"trials\" id=\"{}-trials\"><caption>{} trials</caption>\n<thead><tr>",
+      "<div class=\"scroll\"><table class=\"trials\" id=\"{}-trials-table\"><caption>{} trials</caption>\n<thead><tr>",
       context.key, source.trials.size());
   for (const Head& h : heads)
     out += fmt::format("<th scope=\"col\" data-type=\"{}\"{}>{}</th>", h.type,

@@ -171,7 +171,7 @@
   open();
 
   for (const run of data.runs) {
-    const table = document.getElementById(`${run.key}-trials`);
+    const table = document.getElementById(`${run.key}-trials-table`);
     if (table) {
       sortable(table);
       filterable(run.key, table);
