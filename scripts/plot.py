@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws the figures of a run from the CSV files that `stamp plot` writes (docs/records.md, "Plot data").
 
-    scripts/plot.py FOLDER [--figure perplexity|bound|energy] [--output FOLDER]
+    scripts/plot.py FOLDER [--figure perplexity|bound|energy|images|steps|blocks] [--output FOLDER]
     scripts/plot.py --self-test
 
 Every figure is written as PNG and SVG. One colour is one method in all figures; transforms differ by hatch, marker and line
@@ -16,35 +16,15 @@ import sys
 import textwrap
 
 try:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
     import numpy as np
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
+
+    from plot_images import draw_blocks, draw_images, draw_steps
+    from plot_looks import (MOST_LINES, caption, distinct, finite, legend, method_colours, plt, short, transform_styles)
 except ImportError as error:
     sys.exit(f"plot.py: {error}; scripts/setup.sh installs numpy and matplotlib into .venv")
 
-COLOURS = {"rtn": "#0072B2", "smoothquant": "#E69F00", "quarot": "#009E73"}
-FURTHER_COLOURS = ["#CC79A7", "#56B4E9", "#D55E00", "#999933", "#000000"]
-STYLES = {  # transform -> marker, line style, hatch
-    "identity": ("o", "-", ""),
-    "haar": ("s", "--", "///"),
-    "dct": ("^", ":", ".."),
-    "wht": ("D", "-.", "xx"),
-    "klt": ("v", (0, (5, 1, 1, 1, 1, 1)), "++"),
-}
-FURTHER_STYLES = [("P", (0, (1, 1)), "oo"), ("X", (0, (8, 2)), "\\\\\\"), ("*", (0, (3, 3)), "--")]
 BOUNDS = {"b1": "B1 (Theorem 1)", "b2": "B2 (actual range)", "b3": "B3 (noise estimate)", "b4": "B4 (capped by the signal)"}
-MOST_LINES = 12
 RASTER_POINTS = 3000  # above this an SVG's points become one picture: 10,000 markers make it several MB
-
-plt.rcParams.update({
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "hatch.linewidth": 0.6,
-    "svg.hashsalt": "stamp", "svg.fonttype": "path", "legend.frameon": False,
-})
-
 
 class PlotError(Exception):
     """The data cannot be drawn; the message says which file and why."""
@@ -72,56 +52,6 @@ def read(path, columns, numbers):
             except ValueError as error:
                 raise PlotError(f"{path}:{reader.line_num}: {error}") from error
     return rows
-
-
-def distinct(rows, key):
-    return list(dict.fromkeys(row[key] for row in rows))
-
-
-def finite(*values):
-    return all(value is not None and math.isfinite(value) for value in values)
-
-
-# ---- looks -----------------------------------------------------------------------------------------------------------
-
-
-def method_colours(methods):
-    """Known methods keep their colour whatever else is drawn; new ones get the next free one."""
-    further = [name for name in sorted(methods) if name not in COLOURS]
-    return {**COLOURS, **{name: FURTHER_COLOURS[i % len(FURTHER_COLOURS)] for i, name in enumerate(further)}}
-
-
-def transform_styles(transforms):
-    further = [name for name in sorted(transforms) if name not in STYLES]
-    return {**STYLES, **{name: FURTHER_STYLES[i % len(FURTHER_STYLES)] for i, name in enumerate(further)}}
-
-
-def short(value):
-    """Four significant digits, as the tables have them."""
-    digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:.{digits}f}"
-
-
-def caption(figure, text):
-    """Under the axes: what was measured, on how much, by which protocol. The layout keeps the space of its lines free."""
-    width = int(figure.get_figwidth() * 15)
-    lines = [line for part in text.split("\n") for line in textwrap.wrap(part, width)]
-    height = (0.16 * len(lines) + 0.1) / figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0, height, 1, 1 - height))
-    figure.text(0.01, 0.01, "\n".join(lines), fontsize=7.5, va="bottom", color="#333333")
-
-
-def legend(axes, methods, transforms, kind):
-    """Colour for methods, then hatch or marker for transforms."""
-    colours, styles = method_colours(methods), transform_styles(transforms)
-    handles = [Patch(facecolor=colours[name], label=name) for name in methods]
-    for name in transforms:
-        marker, line, hatch = styles[name]
-        if kind == "bars":
-            handles.append(Patch(facecolor="white", edgecolor="black", hatch=hatch, label=name))
-        else:
-            handles.append(Line2D([], [], color="black", marker=marker, linestyle=line if kind == "lines" else "", markersize=5, label=name))
-    axes.legend(handles=handles, fontsize=8, ncols=1, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
 
 
 # ---- perplexity ------------------------------------------------------------------------------------------------------
@@ -254,8 +184,8 @@ def draw_bound(rows, name):
     holding = [r for r in drawn if r["theorem"] == "holds"]
     violations = [r for r in holding if finite(r["worst_ratio"]) and r["worst_ratio"] > 1]
     samples = sorted({int(r["samples"]) for r in drawn if finite(r["samples"])})
-    text = (f"n = {', '.join(map(str, samples)) or 'unknown'} windows a slot. Below the line: the bound holds. Theorem 1's conditions hold for {len(holding)} of the "
-            f"{len(drawn)} points (filled); {len(violations)} of them exceed the bound in some window. "
+    text = (f"n = {', '.join(map(str, samples)) or 'unknown'} samples a slot. Below the line: the bound holds. Theorem 1's conditions hold for {len(holding)} of the "
+            f"{len(drawn)} points (filled); {len(violations)} of them exceed the bound in some sample. "
             "Right: median over slots, bars or bands from the 5th to the 95th percentile; B3 is an estimate, not a bound.")
     if len(drawn) < len(rows):
         text += f" Left out, without error or not finite: {len(rows) - len(drawn)}."
@@ -314,7 +244,7 @@ def draw_energy(rows, name):
     legend(grid[0][-1], methods, transforms, "lines")
     figure.suptitle(name, fontsize=10)
     tokens = sorted({int(r["tokens"]) for r in drawn if finite(r["tokens"])})
-    caption(figure, f"Mean over the slots of a kind; windows of {', '.join(map(str, tokens))} tokens. Rows are in bands that widen evenly in the logarithm.{note}")
+    caption(figure, f"Mean over the slots of a kind; sequences of {', '.join(map(str, tokens))} tokens. Rows are in bands that widen evenly in the logarithm.{note}")
     return figure, {"lines": len(shown) * len(kinds)}
 
 
@@ -327,6 +257,12 @@ FIGURES = {
               ["samples", "bits", "signal", "error", "b1", "b2", "b3", "b4", "worst_ratio"], ("model",)),
     "energy": (draw_energy, ["model", "method", "transform", "label", "kind"],
                ["slots", "tokens", "row_from", "row_to", "relative", "bits"], ("model",)),
+    "images": (draw_images, ["model", "method", "transform", "label", "folder", "protocol"],
+               ["images", "latent_sqnr", "activation_bits", "weight_bits"], ("model", "protocol")),
+    "steps": (draw_steps, ["model", "method", "transform", "label"],
+              ["step", "steps", "images", "noise_sqnr", "noise_low", "noise_high", "way_sqnr"], ("model",)),
+    "blocks": (draw_blocks, ["model", "method", "transform", "label", "least_slot"],
+               ["block", "slots", "samples", "mean_sqnr_db", "least_sqnr_db"], ("model",)),
 }
 
 
@@ -340,7 +276,7 @@ def draw(name, folder, output, say=print):
     path = folder / f"{name}.csv"
     if not path.is_file():
         raise PlotError(f"{path}: not there; `stamp plot` writes it")
-    rows = read(path, columns, numbers)
+    rows = [{**row, "base": folder} for row in read(path, columns, numbers)]
     parts = list(dict.fromkeys(tuple(row[key] for key in apart) for row in rows))
     facts = {}
     for index, part in enumerate(parts):
@@ -363,7 +299,7 @@ def draw(name, folder, output, say=print):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("folder", nargs="?", type=pathlib.Path, help="folder with perplexity.csv, bound.csv, energy.csv")
+    arguments.add_argument("folder", nargs="?", type=pathlib.Path, help="folder with the CSV files")
     arguments.add_argument("--figure", action="append", choices=list(FIGURES), help="only this one; may be repeated")
     arguments.add_argument("--output", type=pathlib.Path, help="where figures go; default: FOLDER")
     arguments.add_argument("--self-test", action="store_true", help="draw made-up data into a folder that is removed")

@@ -60,13 +60,48 @@ def energy_rows():
     return rows
 
 
+def image_rows(folder):
+    """Two methods by two transforms, of which one trial has kept no picture and one equals its reference."""
+    import numpy as np
+    from plot_looks import plt
+
+    rows = []
+    for i, method in enumerate(METHODS[:2]):
+        for j, transform in enumerate(("identity", "haar2d")):
+            name = f"{i}{j}"
+            rows.append({"id": name, "model": "made-up", "method": method, "transform": transform, "label": "", "folder": f"../files/{name}",
+                         "images": 2, "latent_sqnr": "" if i + j == 0 else 5 + i + j, "activation_bits": 4.0625, "weight_bits": 4,
+                         "protocol": "2 images of classes in turn"})
+            if i + j == 2:
+                continue
+            (folder / ".." / "files" / name).mkdir(parents=True)
+            for index in range(2):
+                for suffix in ("", ".fp"):
+                    plt.imsave(folder / ".." / "files" / name / f"{index:04}{suffix}.png", np.full((32, 32, 3), 0.3 * (1 + index)))
+    return rows
+
+
+def step_rows():
+    return [{"id": "0", "model": "made-up", "method": method, "transform": transform, "label": "", "step": step, "steps": 5, "images": 2,
+             "noise_sqnr": 10 + step, "noise_low": 9 + step, "noise_high": 11 + step, "way_sqnr": 20 - step}
+            for method in METHODS for transform in ("identity", "haar2d") for step in range(5)]
+
+
+def block_rows():
+    return [{"id": "0", "model": "made-up", "method": method, "transform": transform, "label": "", "block": block, "slots": 6, "samples": 80,
+             "signal": 1, "error": 0.1, "sqnr_db": 10, "mean_sqnr_db": 10 + block, "least_sqnr_db": 6 + block,
+             "least_slot": f"transformer_blocks.{block}.ff.net.2.input"}
+            for method in METHODS for transform in ("identity", "haar2d") for block in range(3)]
+
+
 def quiet(_):
     pass
 
 
 def run(draw):
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
+        folder = pathlib.Path(name) / "plots"
+        folder.mkdir()
         write(folder / "perplexity.csv", perplexity_rows())
         write(folder / "energy.csv", energy_rows())
         write(folder / "bound.csv", bound_rows([4]))
@@ -87,12 +122,18 @@ def run(draw):
         rows = perplexity_rows()
         write(folder / "perplexity.csv", rows + [{**row, "protocol": "another"} for row in rows])
         expect("protocols", sorted(draw("perplexity", folder, folder, quiet)), ["perplexity-1", "perplexity-2"])
-        for stem in ("perplexity", "energy", "bound"):
+        write(folder / "images.csv", image_rows(folder))
+        write(folder / "steps.csv", step_rows())
+        write(folder / "blocks.csv", block_rows())
+        expect("images", draw("images", folder, folder, quiet), {"images": {"pictures": 3}})
+        expect("steps", draw("steps", folder, folder, quiet), {"steps": {"lines": 6}})
+        expect("blocks", draw("blocks", folder, folder, quiet), {"blocks": {"lines": 6}})
+        for stem in ("perplexity", "energy", "bound", "images", "steps", "blocks"):
             for suffix in ("png", "svg"):
                 size = (folder / f"{stem}.{suffix}").stat().st_size
                 if size < 10_000:
                     faults.append(f"{stem}.{suffix} has {size} bytes: it is empty")
     for fault in faults:
         print(f"plot.py --self-test: {fault}")
-    print("plot.py --self-test:", "failed" if faults else "5 figures as they should be")
+    print("plot.py --self-test:", "failed" if faults else "8 figures as they should be")
     return 1 if faults else 0

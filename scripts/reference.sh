@@ -53,7 +53,7 @@ fi
 [ "$install_only" = 0 ] || exit 0
 
 [ -f "$build/CMakeCache.txt" ] || configure
-build_targets reference_dump model_dump gptq_dump spinquant_dump task_dump scheduler_dump autoencoder_dump
+build_targets reference_dump model_dump gptq_dump spinquant_dump task_dump scheduler_dump autoencoder_dump pipeline_dump stamp stamp-worker
 if [ ${#names[@]} = 0 ]; then
   for script in "$root"/scripts/reference/*.py; do
     name=$(basename "$script" .py)

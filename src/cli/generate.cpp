@@ -1,22 +1,15 @@
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <iostream>
 #include <iterator>
 #include <optional>
 
 #include "base/files.h"
-#include "base/text.h"
 #include "cli/generate_request.h"
-#include "cli/run_folder.h"
-#include "cli/terminal.h"
+#include "cli/one_trial.h"
 #include "cli/verbs.h"
 #include "cli/worker_process.h"
-#include "config/experiment.h"
 #include "formats/utf8.h"
 
 namespace stamp {
@@ -30,37 +23,6 @@ struct Options {
   GenerateRequest request;
 };
 
-bool is_yaml(const fs::path& path) {
-  return path.extension() == ".yaml" || path.extension() == ".yml";
-}
-
-// A YAML file, a name of configs/models, or a model's own path.
-std::string model_lines(const std::string& model) {
-  std::error_code none;
-  const fs::path shipped = paper_folder().parent_path() / "models" / (model + ".yaml");
-  if (is_yaml(model)) return fmt::format("extends: [{}]\n", Json(fs::absolute(model).string()).dump());
-  if (!fs::exists(model, none) && model.find('/') == std::string::npos && fs::exists(shipped, none))
-    return fmt::format("extends: [{}]\n", Json(fs::absolute(shipped).string()).dump());
-  return fmt::format("model: {{path: {}}}\n", Json(fs::absolute(model).string()).dump());
-}
-
-// The settings of an experiment with one trial. Without --method every tensor is at full precision until --set says
-// otherwise; with it, the defaults of experiment files hold: 4 bits everywhere.
-TrialSpec trial_of(const Options& options, const Catalog& catalog, std::shared_ptr<const Schema>& schema) {
-  std::string text = "schema: 1\nname: generate\n" + model_lines(options.model) + "evaluate: [decode_perplexity]\n";
-  std::vector<std::string> overrides = options.overrides;
-  if (options.method.empty())
-    text += "quantization: {weights: {bits: 16}, activations: {bits: 16}, kv_cache: {bits: 16}}\n";
-  else
-    overrides.insert(overrides.begin(), "quantization.method=" + options.method);
-  const Experiment e = parse_experiment(text, fs::current_path() / "stamp generate", overrides, catalog);
-  if (!e.axes.empty() || !e.zips.empty() || !e.cells.empty() || !e.exclude.empty())
-    throw ConfigError("--set: a text is generated under one setting; there is nothing to sweep");
-  for (const std::string& warning : e.warnings) say(warning);
-  schema = e.schema;
-  return apply(e, {});
-}
-
 std::string prompt_of(const Options& options) {
   if (options.prompt) return *options.prompt;
   if (!options.prompt_file) throw ConfigError("nothing to continue: give --prompt TEXT or --prompt-file FILE");
@@ -68,36 +30,14 @@ std::string prompt_of(const Options& options) {
   return {std::istreambuf_iterator<char>(std::cin), {}};
 }
 
-// A file without a name that the child finds under /dev/fd: a prompt may be longer than an argument can be, and nothing
-// is left behind whatever happens to either process.
-class HandedOver {
- public:
-  explicit HandedOver(const std::string& text) : fd_(::memfd_create("stamp-generate", 0)) {
-    for (std::size_t done = 0; fd_ >= 0 && done < text.size();) {
-      const ssize_t n = ::write(fd_, text.data() + done, text.size() - done);
-      if (n < 0 && errno != EINTR)
-        throw Error(ExitCode::internal, fmt::format("cannot hand over the request: {}", std::strerror(errno)));
-      if (n > 0) done += static_cast<std::size_t>(n);
-    }
-    if (fd_ < 0) throw Error(ExitCode::internal, fmt::format("cannot hand over the request: {}", std::strerror(errno)));
-  }
-  ~HandedOver() { ::close(fd_); }
-  HandedOver(const HandedOver&) = delete;
-  HandedOver& operator=(const HandedOver&) = delete;
-  int descriptor() const { return fd_; }
-  std::string path() const { return fmt::format("/dev/fd/{}", fd_); }
-
- private:
-  int fd_;
-};
-
 ExitCode run(const Front& front, const Options& options) {
   GenerateRequest request = options.request;
   request.prompt = prompt_of(options);
   request.keep_view = options.view == "keep";
   if (!is_utf8(request.prompt)) throw ConfigError("the prompt is not UTF-8 text");
   std::shared_ptr<const Schema> schema;
-  const TrialSpec trial = trial_of(options, front.catalog, schema);
+  const TrialSpec trial = trial_of({"generate", "decode_perplexity", options.model, options.method, options.overrides},
+                                   front.catalog, schema);
   request.trial = with_paths(trial, *schema);
   const HandedOver handed(to_json(request).dump());
   const WorkerEnd end = run_worker({worker_program(), {"generate", handed.path()}, true}, handed.descriptor());

@@ -11,7 +11,7 @@ struct GenerateRequest {
   Json trial;  // as with_paths() writes it
   std::string prompt;
   std::int64_t max_tokens = 128;
-  Sampling sampling;
+  TokenSampling sampling;
   bool keep_view = false;  // a float32 copy of the cache instead of restoring it in every step
   bool stats = false;
 };

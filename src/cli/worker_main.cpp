@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "cli/catalog.h"
 #include "cli/worker_generate.h"
+#include "cli/worker_sample.h"
 #include "config/schema.h"
 #include "engine/runtime.h"
 #include "engine/self_test.h"
@@ -46,11 +47,12 @@ int run(const std::string& folder, const std::string& ids_file, bool fail_fast, 
   return static_cast<int>(run_trials(options, plan, schema, session));
 }
 
-int generate_text(const std::string& request, int threads) {
+// A request of `stamp generate` or `stamp sample`.
+int answer(ExitCode (*verb)(const std::string&, const Schema&, Session&), const std::string& request, int threads) {
   const Catalog catalog = make_catalog();
   const Schema schema(catalog);
   Session session = make_session(threads);
-  return static_cast<int>(run_generate(request, schema, session));
+  return static_cast<int>(verb(request, schema, session));
 }
 
 int doctor(int threads) {
@@ -98,6 +100,9 @@ int main_checked(int argc, char** argv) {
   CLI::App* generate_verb = app.add_subcommand("generate", "continue a prompt; `stamp generate` writes the request");
   generate_verb->add_option("FILE", request, "request as JSON")->required();
   add_threads(generate_verb);
+  CLI::App* sample_verb = app.add_subcommand("sample", "make images; `stamp sample` writes the request");
+  sample_verb->add_option("FILE", request, "request as JSON")->required();
+  add_threads(sample_verb);
   CLI::App* doctor_verb = app.add_subcommand("doctor", "versions, threads and a numeric self-test");
   add_threads(doctor_verb);
   try {
@@ -107,7 +112,8 @@ int main_checked(int argc, char** argv) {
   }
   if (threads == 0) threads = default_threads();
   if (speed_verb->parsed()) return speed(speed_file, threads);
-  if (generate_verb->parsed()) return generate_text(request, threads);
+  if (generate_verb->parsed()) return answer(run_generate, request, threads);
+  if (sample_verb->parsed()) return answer(run_sample, request, threads);
   return run_verb->parsed() ? run(folder, ids, fail_fast, threads) : doctor(threads);
 }
 

@@ -59,7 +59,7 @@ std::int64_t likeliest(std::span<const float> logits) {
   return static_cast<std::int64_t>(best);
 }
 
-std::vector<double> probabilities(std::span<const float> logits, const Sampling& sampling) {
+std::vector<double> probabilities(std::span<const float> logits, const TokenSampling& sampling) {
   std::vector<double> scores(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) scores[i] = static_cast<double>(logits[i]) / sampling.temperature;
   keep_top_k(scores, sampling.top_k);
@@ -68,7 +68,7 @@ std::vector<double> probabilities(std::span<const float> logits, const Sampling&
   return scores;
 }
 
-std::int64_t next_token(std::span<const float> logits, const Sampling& sampling, std::uint64_t index) {
+std::int64_t next_token(std::span<const float> logits, const TokenSampling& sampling, std::uint64_t index) {
   const std::int64_t best = likeliest(logits);
   if (sampling.temperature <= 0) return best;
   const std::vector<double> shares = probabilities(logits, sampling);

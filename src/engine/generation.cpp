@@ -20,7 +20,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::int64_t pick(const at::Tensor& logits, const Sampling& sampling, std::int64_t index) {
+std::int64_t pick(const at::Tensor& logits, const TokenSampling& sampling, std::int64_t index) {
   return next_token({logits.const_data_ptr<float>(), static_cast<std::size_t>(logits.numel())}, sampling,
                     static_cast<std::uint64_t>(index));
 }

@@ -13,7 +13,7 @@ namespace stamp {
 struct GenerationRequest {
   std::string prompt;  // UTF-8, taken as it is
   std::int64_t max_tokens = 128;
-  Sampling sampling;
+  TokenSampling sampling;
   CacheView view = CacheView::rebuild;
 };
 

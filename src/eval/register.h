@@ -1,6 +1,9 @@
 // The list of metrics: one line each, and one include.
 #pragma once
+#include "eval/class_accuracy.h"
+#include "eval/clip_score.h"
 #include "eval/decode_perplexity.h"
+#include "eval/frechet.h"
 #include "eval/image_sqnr.h"
 #include "eval/leak.h"
 #include "eval/noise_sqnr.h"
@@ -19,6 +22,9 @@ void for_each_metric(Visitor&& visit) {
   visit.template operator()<Leak>();
   visit.template operator()<NoiseSqnr>();
   visit.template operator()<ImageSqnr>();
+  visit.template operator()<ClassAccuracy>();
+  visit.template operator()<Frechet>();
+  visit.template operator()<ClipScore>();
 }
 
 }  // namespace stamp

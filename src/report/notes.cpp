@@ -62,7 +62,12 @@ std::set<std::string> low_types(const Record& r) {
 
 }  // namespace
 
+bool makes_images(const Record& r) {
+  return r.spec.contains("images");
+}
+
 bool sees_ahead(const Record& r) {
+  if (makes_images(r)) return false;  // all tokens of an image are there at once: none is predicted from others
   const auto q = r.spec.find("quantization");
   if (q == r.spec.end() || !q->is_object()) return false;
   const auto s = q->find("sequence");
@@ -86,7 +91,9 @@ std::vector<std::string> reader_notes(const ReportSource& source, const std::str
     else
       ++pending;
   }
-  if (source.smoke) notes.push_back("A smoke run: one short window. It shows that everything runs and nothing else.");
+  if (source.smoke)
+    notes.push_back(
+        "A smoke run: one short window, or an image or two. It shows that everything runs and nothing else.");
 
   std::set<std::int64_t> windows;
   for (const Record* r : done) {
@@ -100,6 +107,15 @@ std::vector<std::string> reader_notes(const ReportSource& source, const std::str
                                 *windows.begin() == *windows.rbegin()
                                     ? plural(static_cast<std::size_t>(*windows.begin()), "window")
                                     : fmt::format("{} to {} windows", *windows.begin(), *windows.rbegin())));
+  std::set<std::int64_t> images;
+  for (const Record* r : done)
+    for (const Metric& m : r->metrics)
+      if (m.over == "images" && m.name == metric) images.insert(m.n);
+  if (!images.empty())
+    notes.push_back(fmt::format("Means over {}; small differences may be chance.",
+                                *images.begin() == *images.rbegin()
+                                    ? plural(static_cast<std::size_t>(*images.begin()), "image")
+                                    : fmt::format("{} to {} images", *images.begin(), *images.rbegin())));
   if (const std::string bits = bits_note(done); !bits.empty()) notes.push_back(bits);
 
   std::set<std::string> revisions, builds, cpus, threads;

@@ -11,6 +11,7 @@ namespace stamp {
 // failed, missing and pending trials, exclusions with their reasons, stored types of the checkpoint, findings against
 // the bound, warnings.
 std::vector<std::string> reader_notes(const ReportSource& source, const std::string& metric);
+bool makes_images(const Record& record);  // of its metrics at least one reads images or denoising steps
 // A transform along the sequence was at work while the model was scored teacher-forced. Specification methods 2.11.
 bool sees_ahead(const Record& record);
 inline constexpr const char* sees_ahead_note =

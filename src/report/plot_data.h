@@ -1,6 +1,7 @@
 // The numbers behind the plots, as CSV. Columns: docs/records.md.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "report/source.h"
 
@@ -9,5 +10,15 @@ namespace stamp {
 std::string perplexity_csv(const ReportSource& source, const std::string& metric);
 std::string bound_csv(const ReportSource& source);   // needs records read with their slots
 std::string energy_csv(const ReportSource& source);  // needs records read with their slots
+// Of trials that make images; others have no line in them.
+std::string images_csv(const ReportSource& source);
+std::string steps_csv(const ReportSource& source);   // SQNR of every denoising step
+std::string blocks_csv(const ReportSource& source);  // needs records read with their slots
+
+struct PlotFile {
+  std::string name, text;  // "bound.csv"
+};
+// All files that the records have something to say for: those of texts, of images, or of both.
+std::vector<PlotFile> plot_files(const ReportSource& source);
 
 }  // namespace stamp

@@ -13,7 +13,7 @@ TEST_CASE("probabilities after temperature, top-k and top-p are those of transfo
   const auto logits = golden.at("logits").get<std::vector<float>>();
   REQUIRE(golden.at("cases").size() >= 7);
   for (const Json& c : golden.at("cases")) {
-    Sampling s;
+    TokenSampling s;
     s.temperature = c.at("temperature");
     s.top_k = c.at("top_k");
     s.top_p = c.at("top_p");
@@ -31,7 +31,7 @@ TEST_CASE("probabilities after temperature, top-k and top-p are those of transfo
 TEST_CASE("greedy takes the first of the largest, draws follow seed and step only") {
   const std::vector<float> logits = {0, 3, -1, 3, 2};
   CHECK(next_token(logits, {}, 0) == 1);
-  Sampling s;
+  TokenSampling s;
   s.temperature = 1;
   s.seed = 5;
   CHECK(next_token(logits, s, 3) == next_token(logits, s, 3));
@@ -48,7 +48,7 @@ TEST_CASE("greedy takes the first of the largest, draws follow seed and step onl
 
 TEST_CASE("draws come as often as their probability says") {
   const std::vector<float> logits = {0, 1, 2};
-  Sampling s;
+  TokenSampling s;
   s.temperature = 1;
   const std::vector<double> p = probabilities(logits, s);
   std::vector<double> count(3, 0);

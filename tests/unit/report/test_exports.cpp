@@ -1,5 +1,7 @@
 #include <sqlite3.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "fixture.h"
@@ -76,6 +78,72 @@ TEST_CASE("plot data hold what the records hold") {
   CHECK(at(energy, 1, "energy") == "151.5");  // (3 + 300) / 2: two samples
   CHECK(at(energy, 1, "relative") == "1.5");  // the same in both slots, whatever their scale
   CHECK(at(energy, 2, "relative") == "0.5");
+}
+
+namespace {
+
+// Two traced images of two steps each.
+ReportSource with_images() {
+  ReportSource s = with_slots();
+  Record& r = *s.trials[0].record;
+  r.spec["images"] = {{"count", 3}};
+  r.data = {{"steps", 2}, {"images", 3}, {"protocol", "3 images"}};
+  r.metrics = {metric("latent_sqnr", 7.5), metric("noise_sqnr", 14, {10, 12, 16, 18}), metric("way_sqnr", 9, {11, 7})};
+  for (Metric& m : r.metrics) m.over = m.name == "latent_sqnr" ? "images" : "steps";
+  r.slots[0].name = "transformer_blocks.4.attn1.to_q.input";
+  r.slots[1].name = "transformer_blocks.4.ff.net.2.input";
+  r.slots[1].sums.error = 0.08;
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("plot data of images hold every step, every block and where the pictures lie") {
+  const ReportSource s = with_images();
+  const auto steps = rows(steps_csv(s));
+  REQUIRE(steps.size() == 3);
+  CHECK(at(steps, 1, "step") == "0");
+  CHECK(at(steps, 1, "images") == "2");
+  CHECK(at(steps, 1, "noise_sqnr") == "13");  // (10 + 16) / 2: items stand image by image
+  CHECK(at(steps, 2, "noise_low") == "12");
+  CHECK(at(steps, 2, "noise_high") == "18");
+  CHECK(at(steps, 2, "way_sqnr") == "7");
+
+  const auto blocks = rows(blocks_csv(s));
+  REQUIRE(blocks.size() == 2);
+  CHECK(at(blocks, 1, "block") == "4");
+  CHECK(at(blocks, 1, "slots") == "2");
+  CHECK(at(blocks, 1, "signal") == "16");
+  CHECK(at(blocks, 1, "error") == "2.08");
+  CHECK(std::stod(at(blocks, 1, "mean_sqnr_db")) == Approx(10 * std::log10(4) / 2 + 10 * std::log10(100) / 2));
+  CHECK(at(blocks, 1, "least_slot") == "transformer_blocks.4.attn1.to_q.input");
+
+  const auto images = rows(images_csv(s));
+  REQUIRE(images.size() == 2);
+  CHECK(at(images, 1, "folder") == "../files/a1");
+  CHECK(at(images, 1, "latent_sqnr") == "7.5");
+  CHECK(at(images, 1, "class_accuracy").empty());
+  CHECK(at(images, 1, "protocol") == "3 images");
+}
+
+TEST_CASE("a run of texts has plot files of texts, one of images those of images") {
+  const auto names = [](const ReportSource& source) {
+    std::vector<std::string> out;
+    for (const PlotFile& file : plot_files(source)) out.push_back(file.name);
+    return out;
+  };
+  CHECK(names(with_slots()) == std::vector<std::string>{"perplexity.csv", "bound.csv", "energy.csv"});
+  CHECK(names(with_images()) ==
+        std::vector<std::string>{"bound.csv", "energy.csv", "images.csv", "steps.csv", "blocks.csv"});
+}
+
+TEST_CASE("an image's values carry no mark for looking ahead: its tokens are not predicted from each other") {
+  ReportSource s = with_images();
+  s.trials[0].record->spec["quantization"]["sequence"]["transform"] = "haar2d";
+  s.table.value = "latent_sqnr";
+  const Table table = make_table(s, "grid", nullptr);
+  for (const TableRow& row : table.rows)
+    for (const TableCell& cell : row.cells) CHECK_FALSE(cell.sees_ahead);
 }
 
 TEST_CASE("CSV fields are quoted where they have to be") {

@@ -1,0 +1,79 @@
+"""What the figures of plot.py and plot_images.py share: colours, markers, captions."""
+
+import math
+import textwrap
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+COLOURS = {"rtn": "#0072B2", "smoothquant": "#E69F00", "quarot": "#009E73", "svdquant": "#D55E00", "viditq": "#56B4E9", "hadanorm": "#CC79A7"}
+FURTHER_COLOURS = ["#CC79A7", "#56B4E9", "#D55E00", "#999933", "#000000"]
+STYLES = {  # transform -> marker, line style, hatch
+    "identity": ("o", "-", ""),
+    "haar": ("s", "--", "///"),
+    "dct": ("^", ":", ".."),
+    "wht": ("D", "-.", "xx"),
+    "klt": ("v", (0, (5, 1, 1, 1, 1, 1)), "++"),
+    "haar2d": ("p", (0, (4, 2)), "\\\\"),
+    "dct2d": ("<", (0, (1, 3)), "OO"),
+}
+FURTHER_STYLES = [("P", (0, (1, 1)), "oo"), ("X", (0, (8, 2)), "\\\\\\"), ("*", (0, (3, 3)), "--")]
+MOST_LINES = 14
+
+plt.rcParams.update({
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "hatch.linewidth": 0.6,
+    "svg.hashsalt": "stamp", "svg.fonttype": "path", "legend.frameon": False,
+})
+
+
+def distinct(rows, key):
+    return list(dict.fromkeys(row[key] for row in rows))
+
+
+def finite(*values):
+    return all(value is not None and math.isfinite(value) for value in values)
+
+
+def method_colours(methods):
+    """Known methods keep their colour whatever else is drawn; new ones get the next free one."""
+    further = [name for name in sorted(methods) if name not in COLOURS]
+    taken = [colour for name, colour in COLOURS.items() if name in methods]
+    free = [colour for colour in FURTHER_COLOURS if colour not in taken] or FURTHER_COLOURS
+    return {**COLOURS, **{name: free[i % len(free)] for i, name in enumerate(further)}}
+
+
+def transform_styles(transforms):
+    further = [name for name in sorted(transforms) if name not in STYLES]
+    return {**STYLES, **{name: FURTHER_STYLES[i % len(FURTHER_STYLES)] for i, name in enumerate(further)}}
+
+
+def short(value):
+    """Four significant digits, as the tables have them."""
+    digits = max(0, 3 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:.{digits}f}"
+
+
+def caption(figure, text):
+    """Under the axes: what was measured, on how much, by which protocol. The layout keeps the space of its lines free."""
+    width = int(figure.get_figwidth() * 15)
+    lines = [line for part in text.split("\n") for line in textwrap.wrap(part, width)]
+    height = (0.16 * len(lines) + 0.1) / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, height, 1, 1 - height))
+    figure.text(0.01, 0.01, "\n".join(lines), fontsize=7.5, va="bottom", color="#333333")
+
+
+def legend(axes, methods, transforms, kind):
+    """Colour for methods, then hatch or marker for transforms."""
+    colours, styles = method_colours(methods), transform_styles(transforms)
+    handles = [Patch(facecolor=colours[name], label=name) for name in methods]
+    for name in transforms:
+        marker, line, hatch = styles[name]
+        if kind == "bars":
+            handles.append(Patch(facecolor="white", edgecolor="black", hatch=hatch, label=name))
+        else:
+            handles.append(Line2D([], [], color="black", marker=marker, linestyle=line if kind == "lines" else "", markersize=5, label=name))
+    axes.legend(handles=handles, fontsize=8, ncols=1, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
