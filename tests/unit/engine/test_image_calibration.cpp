@@ -141,7 +141,7 @@ TEST_CASE("rows that are not whole sequences are refused with the slot's name") 
   }
 }
 
-TEST_CASE("a calibrated basis on a grid covers every token and beats the transforms that know nothing") {
+TEST_CASE("a calibrated basis on a grid covers every token and beats no transform") {
   for (const char* name : fixtures) {
     Bench b(name);
     if (!b.source) return;

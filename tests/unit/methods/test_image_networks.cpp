@@ -263,9 +263,9 @@ TEST_CASE("weights of a diffusion transformer are rounded in groups, by rtn and 
         const double coarse = rounded(gptq, 4, group), fine = rounded(gptq, 8, group);
         INFO(name << (gptq ? " gptq " : " rtn ") << group << ": " << coarse << ", " << fine);
         CHECK(fine > 0);
-        CHECK(fine < 0.02);
+        CHECK(fine < 0.05);
         CHECK(coarse > 4 * fine);
-        CHECK(coarse < 0.5);
+        CHECK(coarse < 0.7);
       }
   }
 }
