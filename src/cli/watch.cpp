@@ -94,7 +94,7 @@ class Watcher {
     const std::optional<bool> held = locked(store_.folder() / ".lock");
     input.at_work = held.value_or(!input.running.empty());
     input.now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-    unfinished_ = input.at_work ? input.queue : unfinished_;
+    if (input.at_work && !input.queue.empty()) unfinished_ = input.queue;  // its file goes before the lock does
     return watch_state(input);
   }
 
