@@ -256,8 +256,9 @@ def save(pipe, folder):
 
 
 def pixels(folder):
-    """A model of pixels without autoencoder and with few classes, which DiTPipeline does not take: its loop written out."""
-    model, scheduler, classes, guidance, steps = dit(in_channels=3, out_channels=3, num_embeds_ada_norm=10), ddim(), 10, 2.5, 6
+    """A model of pixels without autoencoder and with few classes, which DiTPipeline does not take: its loop written out. Little noise,
+    since no scaling factor brings the image of a random model into its range."""
+    model, scheduler, classes, guidance, steps = dit(in_channels=3, out_channels=3, num_embeds_ada_norm=10), DDIMScheduler(clip_sample=False, beta_end=0.0005), 10, 1.5, 6
     save_half(model, os.path.join(folder, "transformer"))
     scheduler.save_pretrained(os.path.join(folder, "scheduler"))
     with open(os.path.join(folder, "model_index.json"), "w", encoding="utf-8") as file:
