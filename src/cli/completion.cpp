@@ -73,6 +73,7 @@ std::string bash(const std::vector<Verb>& verbs, const Words& w) {
       "    --format)\n      case $verb in\n        table) COMPREPLY=($(compgen -W \"md tex csv\" -- \"$cur\"));;\n"
       "        export) COMPREPLY=($(compgen -W \"csv sqlite\" -- \"$cur\"));;\n        plan) COMPREPLY=($(compgen -W "
       "\"text json\" -- \"$cur\"));;\n"
+      "        explain) COMPREPLY=($(compgen -W \"text svg json\" -- \"$cur\"));;\n"
       "      esac\n      return;;\n";
   out += "  esac\n  case $verb in\n";
   out += "    completion) COMPREPLY=($(compgen -W \"bash zsh fish\" -- \"$cur\")); return;;\n";
@@ -102,7 +103,7 @@ std::string zsh(const std::vector<Verb>& verbs, const Words& w) {
   out += "    --figure) compadd perplexity bound energy; return;;\n    --layout) compadd grid long; return;;\n";
   out +=
       "    --format)\n      case ${words[2]} in\n        table) compadd md tex csv;;\n        export) compadd csv "
-      "sqlite;;\n        plan) compadd text json;;\n"
+      "sqlite;;\n        plan) compadd text json;;\n        explain) compadd text svg json;;\n"
       "      esac\n      return;;\n  esac\n";
   out +=
       "  case ${words[2]} in\n    completion) compadd bash zsh fish; return;;\n    describe)\n      if (( CURRENT == 3 "

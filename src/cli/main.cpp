@@ -50,6 +50,7 @@ int run(int argc, char** argv) {
   add_validate(app, action);
   add_plan(app, action);
   add_run(app, action);
+  add_watch(app, action);
   add_generate(app, action);
   add_sample(app, action);
   add_ls(app, action);
@@ -57,6 +58,8 @@ int run(int argc, char** argv) {
   add_log(app, action);
   add_table(app, action);
   add_plot(app, action);
+  add_report(app, action);
+  add_explain(app, action);
   add_compare(app, action);
   add_check(app, action);
   add_describe(app, action);

@@ -10,6 +10,7 @@ namespace {
 
 struct Options {
   std::string folder, format = "md", layout, value, paper;
+  bool differences = false;
 };
 
 ExitCode run(const Front&, const Options& options) {
@@ -18,8 +19,8 @@ ExitCode run(const Front&, const Options& options) {
   if (!options.value.empty()) source.table.value = options.value;
   if (!options.paper.empty()) source.table.paper = options.paper;
   const std::optional<PaperEntry> paper = paper_of(source.table);
-  const Table table =
-      make_table(source, options.layout.empty() ? source.table.layout : options.layout, paper ? &*paper : nullptr);
+  const Table table = make_table(source, options.layout.empty() ? source.table.layout : options.layout,
+                                 paper ? &*paper : nullptr, options.differences);
   data(options.format == "csv" ? csv(table) : options.format == "tex" ? latex(table) : markdown(table));
   return ExitCode::done;
 }
@@ -39,6 +40,9 @@ void add_table(CLI::App& app, Action& action) {
   verb->add_option("--layout", options->layout, "grid: rows x columns of the experiment; long: one row a trial")
       ->check(CLI::IsMember(table_layouts()));
   verb->add_option("--value", options->value, "Metric to show instead of the experiment's");
+  verb->add_flag("--differences", options->differences,
+                 "After every column its difference to `identity` (or the first column), item by item, with a paired "
+                 "95% interval");
   verb->add_option("--paper", options->paper, "Paper entry to show instead of the experiment's");
 }
 

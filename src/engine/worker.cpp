@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/interrupt.h"
@@ -39,6 +41,40 @@ Record run_one(const FrozenTrial& trial, const RunStore& store, const Schema& sc
   }
   return run_trial(session, request, log, progress);
 }
+
+// Passes progress on, and tells running.json how far the trial is, for `stamp watch`: steps of a phase at most every
+// two seconds, since a file that is flushed and renamed into place is not free.
+class NotedProgress : public Progress {
+ public:
+  NotedProgress(Progress& shown, fs::path file, std::string id) : shown_(shown), file_(std::move(file)) {
+    note_ = {{"id", std::move(id)}, {"started", utc_now()}};
+    write();
+  }
+  void at(const std::string& phase, std::int64_t done, std::int64_t total) override {
+    shown_.at(phase, done, total);
+    const auto pause =
+        note_.value("phase", "") == phase ? std::chrono::milliseconds(2000) : std::chrono::milliseconds(300);
+    if (std::chrono::steady_clock::now() - written_ < pause) return;
+    note_["phase"] = phase;
+    note_["done"] = done;
+    note_["total"] = total;
+    try {
+      write();
+    } catch (const StoreError&) {
+      // A disk that is full is found out by the record; a note for onlookers must not end the trial.
+    }
+  }
+
+ private:
+  void write() {
+    written_ = std::chrono::steady_clock::now();
+    write_file_atomic(file_, note_.dump() + "\n");
+  }
+  Progress& shown_;
+  fs::path file_;
+  Json note_;
+  std::chrono::steady_clock::time_point written_;
+};
 
 void log_outcome(const Record& record, Log& log) {
   for (const Metric& m : record.metrics)
@@ -95,8 +131,8 @@ ExitCode run_trials(const WorkerOptions& options, const FrozenPlan& plan, const 
     progress.begin(label_of(*trial));
     const auto log = file_log(store.log_path(trial->id).string());
     log->info(fmt::format("trial {}: {}", trial->id, label_of(*trial)));
-    write_file_atomic(store.running_path(), Json{{"id", trial->id}, {"started", utc_now()}}.dump() + "\n");
-    const Record record = run_one(*trial, store, schema, session, *log, progress);
+    NotedProgress noted(progress, store.running_path(), trial->id);
+    const Record record = run_one(*trial, store, schema, session, *log, noted);
     {
       const UninterruptedWrite whole;
       store.append(record);

@@ -1,7 +1,8 @@
 // The loop of stamp-worker: trials of a run folder, in the order given, one record each.
 //
-// Reads DIR/plan.json. Before each trial writes DIR/running.json {"id", "started"}, removed at the end; appends to
-// DIR/records.jsonl; logs to DIR/logs/<id>.log. The front program holds the folder's lock.
+// Reads DIR/plan.json. Before each trial writes DIR/running.json {"id", "started"}, while it runs with {"phase",
+// "done", "total"}, removed at the end; appends to DIR/records.jsonl; logs to DIR/logs/<id>.log. The front program
+// holds the folder's lock.
 #pragma once
 #include <string>
 #include <vector>

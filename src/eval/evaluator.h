@@ -36,7 +36,7 @@ struct EvaluatorContext {
   const TrialSpec* spec = nullptr;  // outlives the evaluator
   bool full_precision = false;      // the reference: nothing is quantized
   Gemm gemm = plain_gemm;
-  KeepFile keep_file;
+  KeepFile keep_file = {};
 };
 
 class Evaluator {

@@ -68,6 +68,7 @@ std::string escape_latex(const std::string& text) {
       out.replace(at, from.size(), to);
   };
   replace("†", "$^\\dagger$");
+  replace("Δ", "$\\Delta$");
   replace("±", "$\\pm$");
   replace("–", "--");
   return out;
@@ -97,8 +98,9 @@ std::string cell_text(const TableCell& c, const Marks& m) {
 
 std::vector<std::string> heads(const Table& t) {
   std::vector<std::string> h = t.row_heads;
-  for (const std::string& c : t.columns) {
-    h.push_back(c);
+  for (std::size_t i = 0; i < t.columns.size(); ++i) {
+    h.push_back(t.columns[i]);
+    if (t.with_difference && i != t.baseline) h.push_back("Δ " + t.columns[t.baseline]);
     if (t.with_paper) {
       h.push_back("paper");
       h.push_back("difference");
@@ -111,9 +113,15 @@ std::vector<std::string> line_of(const Table& t, const TableRow& row, const Mark
                                  std::string (*escape)(const std::string&)) {
   std::vector<std::string> fields;
   for (const std::string& l : row.labels) fields.push_back(escape(l));
-  for (const TableCell& c : row.cells) {
+  for (std::size_t i = 0; i < row.cells.size(); ++i) {
+    const TableCell& c = row.cells[i];
     const std::string text = cell_text(c, marks);
     fields.push_back(text.empty() ? "–" : text);
+    if (t.with_difference && i != t.baseline) {
+      const std::string d = difference_text(c);
+      const bool bold = c.difference && c.difference->significant();
+      fields.push_back(d.empty() ? "–" : bold ? marks.best_open + d + marks.best_close : d);
+    }
     if (!t.with_paper) continue;
     fields.push_back(c.paper ? value_text(*c.paper) : "–");
     fields.push_back(c.paper && c.state == TableCell::State::value ? escape(percent(c.value, *c.paper)) : "–");
@@ -134,6 +142,12 @@ std::string value_text(double v) {
   if (a >= 1e7 || a < 1e-4) return fmt::format("{:.3e}", v);
   const int before = static_cast<int>(std::floor(std::log10(a))) + 1;  // digits before the point
   return fmt::format("{:.{}f}", v, std::clamp(4 - before, 0, 8));
+}
+
+std::string difference_text(const TableCell& c) {
+  if (!c.difference) return "";
+  const auto text = [](double v) { return fmt::format("{:+.3f}", v); };
+  return fmt::format("{} [{}, {}]", text(c.difference->mean), text(c.difference->low), text(c.difference->high));
 }
 
 std::string markdown(const Table& t) {
@@ -174,7 +188,7 @@ std::string latex(const Table& t) {
   const Marks marks{"$^\\dagger$", "\\textbf{", "}", "$\\pm$"};
   std::string out = "% needs \\usepackage{booktabs}\n\\begin{table}\n  \\centering\n  \\caption{" +
                     escape_latex(t.title) + "}\n  \\begin{tabular}{";
-  out += std::string(t.row_heads.size(), 'l') + std::string(t.columns.size() * (t.with_paper ? 3 : 1), 'r') +
+  out += std::string(t.row_heads.size(), 'l') + std::string(heads(t).size() - t.row_heads.size(), 'r') +
          "}\n    \\toprule\n";
   const auto write = [&](const std::vector<std::string>& fields) { out += "    " + join(fields, " & ") + " \\\\\n"; };
   std::vector<std::string> head;
@@ -221,6 +235,8 @@ std::string csv(const Table& t) {
   for (const char* h : {"metric", "state", "value", "unit", "n", "low", "high", "samples", "deviation", "paper",
                         "difference", "difference_percent", "sees_ahead", "activation_bits", "trials"})
     head.push_back(h);
+  if (t.with_difference)
+    for (const char* h : {"baseline", "paired_mean", "paired_low", "paired_high", "paired_items"}) head.push_back(h);
   head.insert(head.begin() + static_cast<std::ptrdiff_t>(t.row_heads.size()), column_head);
   std::string out = csv_line(head);
   for (const TableRow& row : t.rows) {
@@ -245,6 +261,13 @@ std::string csv(const Table& t) {
       f.push_back(value ? (cell.sees_ahead ? "yes" : "no") : "");
       f.push_back(value ? optional_number(cell.activation_bits) : "");
       f.push_back(join(cell.ids, " "));
+      if (t.with_difference) {
+        const std::optional<PairedDifference>& d = cell.difference;
+        for (const std::string& v :
+             {d ? t.columns[t.baseline] : "", d ? number_text(d->mean) : "", d ? number_text(d->low) : "",
+              d ? number_text(d->high) : "", d ? std::to_string(d->items) : ""})
+          f.push_back(v);
+      }
       out += csv_line(f);
     }
   }

@@ -114,8 +114,19 @@ void refuse_mixed_protocols(const std::vector<Sample>& samples, const std::vecto
   }
 }
 
+// Item by item over repeats; empty unless all have the same items.
+std::vector<double> item_means(const std::vector<const Metric*>& metrics) {
+  std::vector<double> means(metrics.front()->items.size(), 0.0);
+  for (const Metric* m : metrics) {
+    if (m->items.size() != means.size() || m->protocol != metrics.front()->protocol) return {};
+    for (std::size_t i = 0; i < means.size(); ++i) means[i] += m->items[i] / static_cast<double>(metrics.size());
+  }
+  return means;
+}
+
 void put(TableCell& cell, const std::vector<Sample>& samples, const std::string& metric) {
   std::vector<double> values;
+  std::vector<const Metric*> metrics;
   const Metric* last = nullptr;
   bool failed = false, missing = false;
   for (const Sample& s : samples) {
@@ -123,6 +134,7 @@ void put(TableCell& cell, const std::vector<Sample>& samples, const std::string&
     if (const Record* r = s.record()) {
       if (const Metric* m = find_metric(*r, metric)) {
         values.push_back(m->value);
+        metrics.push_back(m);
         last = m;
         cell.items = m->n;
         cell.activation_bits = m->activation_bits;
@@ -142,6 +154,8 @@ void put(TableCell& cell, const std::vector<Sample>& samples, const std::string&
     return;
   }
   cell.state = TableCell::State::value;
+  cell.protocol = last->protocol;
+  cell.items_of = item_means(metrics);
   double sum = 0;
   for (double v : values) sum += v;
   cell.value = sum / static_cast<double>(values.size());
@@ -161,18 +175,53 @@ std::optional<double> paper_value(const PaperEntry& paper, const std::string& me
   return std::nullopt;
 }
 
-// Ties are judged as shown: two equal texts are equally good.
+std::optional<PairedDifference> cell_difference(const TableCell& from, const TableCell& to) {
+  if (from.state != TableCell::State::value || to.state != TableCell::State::value || from.protocol != to.protocol)
+    return std::nullopt;
+  return paired_difference(from.items_of, to.items_of);
+}
+
+// Where items pair, the best value has to be better than every other one by its paired interval. Ties of values
+// without items are judged as shown: two equal texts are equally good.
 void mark_best(TableRow& row, bool lower) {
-  std::optional<double> best;
-  int values = 0;
-  for (const TableCell& c : row.cells) {
+  TableCell* best = nullptr;
+  std::vector<TableCell*> others;
+  for (TableCell& c : row.cells) {
     if (c.state != TableCell::State::value || !std::isfinite(c.value)) continue;
-    ++values;
-    if (!best || (lower ? c.value < *best : c.value > *best)) best = c.value;
+    others.push_back(&c);
+    if (!best || (lower ? c.value < best->value : c.value > best->value)) best = &c;
   }
-  if (values < 2) return;
-  for (TableCell& c : row.cells)
-    c.best = c.state == TableCell::State::value && std::isfinite(c.value) && value_text(c.value) == value_text(*best);
+  if (others.size() < 2) return;
+  bool tested = false, beaten = false;
+  for (const TableCell* c : others) {
+    if (c == best || c->ids == best->ids) continue;  // one trial that stands in two places
+    const std::optional<PairedDifference> d = cell_difference(*c, *best);
+    tested = tested || d;
+    beaten = beaten || (d && !d->better(lower));
+  }
+  if (beaten) return;
+  for (TableCell* c : others)
+    c->best = tested ? c == best || c->ids == best->ids : value_text(c->value) == value_text(best->value);
+}
+
+bool bold_was_tested(const TableRow& row) {
+  std::size_t with_items = 0;
+  for (const TableCell& c : row.cells) with_items += c.items_of.size() > 1 ? 1 : 0;
+  return with_items > 1;
+}
+
+// To the column that is `identity` throughout, or the first.
+void add_differences(Table& table, const std::vector<Key>& column_keys) {
+  table.with_difference = true;
+  for (std::size_t c = 0; c < column_keys.size(); ++c)
+    if (std::all_of(column_keys[c].begin(), column_keys[c].end(), [](const auto& v) { return v == "identity"; })) {
+      table.baseline = c;
+      break;
+    }
+  for (TableRow& row : table.rows)
+    for (std::size_t c = 0; c < row.cells.size(); ++c)
+      if (!row.reference && c != table.baseline && row.cells[c].ids != row.cells[table.baseline].ids)
+        row.cells[c].difference = cell_difference(row.cells[table.baseline], row.cells[c]);
 }
 
 // The full-precision model on the same items, one row for every model and text among the rows.
@@ -239,20 +288,37 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
 }
 
 void finish_notes(Table& table, const ReportSource& source, const PaperEntry* paper) {
-  bool ahead = false, repeated = false, interval = false, best = false, bits = false;
+  bool ahead = false, repeated = false, interval = false, best = false, bits = false, difference = false;
+  bool tested = false, untested = false;  // rows whose bold was held to paired intervals, and rows where it could not
   for (const TableRow& row : table.rows) {
+    (bold_was_tested(row) ? tested : untested) |= !row.reference;
     for (const TableCell& c : row.cells) {
       ahead = ahead || c.sees_ahead;
       repeated = repeated || c.deviation.has_value();
       interval = interval || c.low.has_value();
       best = best || c.best;
       bits = bits || c.activation_bits.has_value();
+      difference = difference || c.difference.has_value();
     }
   }
   std::vector<std::string> head;
   if (!table.value.empty())
     head.push_back(fmt::format("{}{}, {} is better{}.", table.value, table.unit.empty() ? "" : " (" + table.unit + ")",
-                               table.lower_is_better ? "lower" : "higher", best ? "; bold: best of its row" : ""));
+                               table.lower_is_better ? "lower" : "higher",
+                               best && untested && !tested ? "; bold: best of its row" : ""));
+  if (tested && !table.value.empty())
+    head.push_back(
+        std::string("Bold: best of its row, and better than every other value of it: each 95% interval of the paired "
+                    "differences (Student t over the items) excludes 0.") +
+        (untested ? " Where values have no items to pair, bold is the best as shown." : ""));
+  if (table.with_difference)
+    head.push_back(difference ? fmt::format("Δ {0}: mean over the items of the difference to the column {0}{1}, with "
+                                            "its paired 95% interval (Student t); bold where it excludes 0.",
+                                            table.columns[table.baseline],
+                                            table.value.find("perplexity") != std::string::npos
+                                                ? ", in nats per token (the items are mean losses of windows)"
+                                                : "")
+                              : "No two values of a row have items that pair, so there are no differences.");
   if (interval) head.push_back("[a, b]: 95% interval over the items of one trial.");
   if (bits)
     head.push_back("(A n): average bits of the activation rows behind the value; short sequences have their own.");
@@ -268,7 +334,7 @@ void finish_notes(Table& table, const ReportSource& source, const PaperEntry* pa
   table.notes.insert(table.notes.end(), more.begin(), more.end());
 }
 
-Table grid(const ReportSource& source, const PaperEntry* paper) {
+Table grid(const ReportSource& source, const PaperEntry* paper, bool differences) {
   Table table;
   table.title = source.name;
   table.value = source.table.value;
@@ -341,6 +407,7 @@ Table grid(const ReportSource& source, const PaperEntry* paper) {
   std::vector<TableRow> references = reference_rows(samples, rows, columns, column_keys, table, paper, table.notes);
   table.rows.insert(table.rows.begin(), std::make_move_iterator(references.begin()),
                     std::make_move_iterator(references.end()));
+  if (differences && table.columns.size() > 1) add_differences(table, column_keys);
   finish_notes(table, source, paper);
   return table;
 }
@@ -382,8 +449,8 @@ const std::vector<std::string>& table_layouts() {
   return names;
 }
 
-Table make_table(const ReportSource& source, const std::string& layout, const PaperEntry* paper) {
-  if (layout.empty() || layout == "grid") return grid(source, paper);
+Table make_table(const ReportSource& source, const std::string& layout, const PaperEntry* paper, bool differences) {
+  if (layout.empty() || layout == "grid") return grid(source, paper, differences);
   if (layout == "long") return long_list(source);
   throw ConfigError(fmt::format("table layout \"{}\" is not known{}; there are {}", layout,
                                 did_you_mean(layout, table_layouts()), join(table_layouts(), ", ")));

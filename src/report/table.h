@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "report/difference.h"
 #include "report/reference.h"
 #include "report/source.h"
 
@@ -20,7 +21,12 @@ struct TableCell {
   std::optional<double> paper;
   bool sees_ahead = false;                // dagger
   std::optional<double> activation_bits;  // of the rows behind this very value, where the metric counted them
-  bool best = false;                      // of its row; ties as shown share it
+  // Best of its row. Where the values have items that pair, better than every other one by a paired interval too;
+  // elsewhere ties as shown share it.
+  bool best = false;
+  std::vector<double> items_of;                // per item, means over repeats; empty where they do not pair
+  std::string protocol;                        // of the metric
+  std::optional<PairedDifference> difference;  // to the row's baseline, where asked for and the items pair
   std::vector<std::string> ids;
 };
 
@@ -38,6 +44,8 @@ struct Table {
   std::vector<std::string> columns;
   std::string columns_are;  // "transform": what the columns vary
   bool with_paper = false;
+  bool with_difference = false;  // a column "Δ <baseline>" after every column but the baseline's
+  std::size_t baseline = 0;      // the column that differences are taken to
   bool lower_is_better = true;
   std::vector<TableRow> rows;
   std::vector<std::string> notes;  // under the table, plain text
@@ -46,7 +54,9 @@ struct Table {
 // Layouts: "" or "grid": rows x columns of the table spec (or rows: everything that varies); "long": one row a trial,
 // one column a metric. Settings that vary without being named by the spec split the rows, and a note says so.
 // ConfigError: unknown layout, no such metric, values of different protocols that would share a column.
-Table make_table(const ReportSource& source, const std::string& layout, const PaperEntry* paper);
+// `differences`: of every cell of the grid to its row's `identity` column, or to the first where there is none.
+Table make_table(const ReportSource& source, const std::string& layout, const PaperEntry* paper,
+                 bool differences = false);
 const std::vector<std::string>& table_layouts();
 
 std::string markdown(const Table& table);
@@ -55,6 +65,8 @@ std::string csv(const Table& table);    // one line a cell, full precision
 
 // 24.15, 335.5, 1062, 0.0123: four significant digits, never an exponent below 10^7.
 std::string value_text(double value);
+// Text of one cell's difference: "-1.370 [-1.600, -1.100]"; "" when there is none.
+std::string difference_text(const TableCell& cell);
 std::string csv_field(const std::string& text);  // RFC 4180
 std::string csv_line(const std::vector<std::string>& fields);
 

@@ -102,8 +102,9 @@ pid_t Sandbox::start(const std::vector<std::string>& arguments, const std::map<s
   setenv("STAMP_WORKER", worker.c_str(), 1);
   setenv("STAMP_CACHE", (folder + "/cache").c_str(), 1);
   for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
-  const int out = open("stdout.txt", O_WRONLY | O_CREAT | O_TRUNC, 0644),
-            err = open("stderr.txt", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  const std::string own = std::to_string(getpid());  // two programs of one folder may run at once
+  const int out = open(("stdout." + own).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644),
+            err = open(("stderr." + own).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   dup2(out, 1);
   dup2(err, 2);
   if (file_limit > 0) {
@@ -124,8 +125,8 @@ Ended Sandbox::wait(pid_t pid) const {
   Ended e;
   if (WIFEXITED(status)) e.code = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) e.signal = WTERMSIG(status);
-  e.out = slurp(path() / "stdout.txt");
-  e.err = slurp(path() / "stderr.txt");
+  e.out = slurp(path() / ("stdout." + std::to_string(pid)));
+  e.err = slurp(path() / ("stderr." + std::to_string(pid)));
   return e;
 }
 

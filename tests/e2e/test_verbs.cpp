@@ -7,9 +7,9 @@ using namespace stamp::test;
 namespace {
 
 const std::vector<std::string>& verbs() {
-  static const std::vector<std::string> names{"validate", "plan",    "run",    "ls",      "show",
-                                              "log",      "table",   "plot",   "compare", "check",
-                                              "describe", "inspect", "doctor", "export",  "completion"};
+  static const std::vector<std::string> names{"validate", "plan",     "run",     "watch",  "ls",      "show",
+                                              "log",      "table",    "plot",    "report", "explain", "compare",
+                                              "check",    "describe", "inspect", "doctor", "export",  "completion"};
   return names;
 }
 

@@ -76,11 +76,16 @@ SamplingRequest request_of(const ImageSpec& spec) {
 }
 
 // What the images depend on beside the denoiser's files.
-std::string digest_of(const ImagePlan& plan) {
+std::string digest_of(const ImagePlan& plan, const Pipeline& pipeline) {
   const Sampling& s = plan.sampling;
-  Json all = {
-      {"steps", s.steps},          {"guidance", s.guidance},        {"height", s.rendered_height},
-      {"width", s.rendered_width}, {"negative", s.negative_prompt}, {"prediction", name_of(s.scheduler->prediction())}};
+  Json all = {{"pipeline", pipeline.description()},
+
+              {"steps", s.steps},
+              {"guidance", s.guidance},
+              {"height", s.rendered_height},
+              {"width", s.rendered_width},
+              {"negative", s.negative_prompt},
+              {"prediction", name_of(s.scheduler->prediction())}};
   all["timesteps"] = s.scheduler->timesteps();
   all["sigmas"] = s.scheduler->sigmas();
   for (std::size_t i = 0; i < plan.prompts.size(); ++i)
@@ -94,12 +99,13 @@ void describe(ImagePlan& plan, const Pipeline& pipeline, const std::string& prom
   const std::int64_t patch = pipeline.config().patch_size;
   const std::string name = prompts == "auto" ? pipeline.config().has_text() ? "plain prompts" : "classes in turn"
                                              : fs::path(prompts).filename().string();
-  const std::string digest = digest_of(plan);
+  const std::string digest = digest_of(plan, pipeline);
   plan.description = {{"name", name},
                       {"digest", digest},
                       {"images", plan.prompts.size()},
                       {"inputs", plan.places.size()},
                       {"steps", s.steps},
+                      {"scheduler", pipeline.description().value("scheduler", "")},
                       {"guidance", s.guidance},
                       {"height", s.rendered_height},
                       {"width", s.rendered_width},

@@ -10,7 +10,7 @@
 namespace stamp {
 namespace {
 
-constexpr std::int64_t kMostTokens = 300;
+constexpr std::int64_t kSigmaTokens = 300, kAlphaTokens = 120;
 
 FamilyTraits traits() {
   FamilyTraits t;
@@ -25,6 +25,7 @@ class PixArtPipeline : public FamilyPipeline {
       : FamilyPipeline(std::move(folder), std::move(source), traits()) {
     encoder_ = folder_.part("text_encoder", "config.json", "the T5 encoder of " + denoiser());
     tokenizer_ = folder_.part("tokenizer", "", "the tokenizer of the T5 encoder");
+    if (folder_.class_name() == "PixArtAlphaPipeline") most_tokens_ = kAlphaTokens;
   }
 
   std::vector<Condition> conditions(const std::vector<ImagePrompt>& prompts, const Sampling& sampling,
@@ -52,10 +53,10 @@ class PixArtPipeline : public FamilyPipeline {
     const auto add = [&](const std::string& text) {
       const std::string caption = plain_caption(text);
       const std::size_t all = tokenizer->encode(caption, true).size();
-      ids.push_back(prompt_ids(*tokenizer, caption, kMostTokens));
+      ids.push_back(prompt_ids(*tokenizer, caption, most_tokens_));
       if (all > ids.back().size() && warn)
         warn(prompt_text(text) + " has " + std::to_string(all) + " tokens; it was cut to " +
-             std::to_string(kMostTokens));
+             std::to_string(most_tokens_));
       if (ids.back().empty())
         throw DataError(prompt_text(text) + " has no tokens: " + tokenizer_ + " puts none behind a text");
     };
@@ -90,6 +91,7 @@ class PixArtPipeline : public FamilyPipeline {
   }
 
   std::string encoder_, tokenizer_;
+  std::int64_t most_tokens_ = kSigmaTokens;
 };
 
 }  // namespace

@@ -42,6 +42,9 @@ class FakePipeline : public Pipeline {
     const at::Tensor cond = mine.slice(0, 0, 1), null = mine.slice(0, 1, 2);
     return null.add(cond.sub(null), sampling.guidance).contiguous();
   }
+  Json description() const override { return {{"scheduler", "DDIMScheduler"}}; }
+  std::int64_t class_named(const std::string&) const override { return 0; }
+  std::string class_name(std::int64_t) const override { return ""; }
   at::Tensor decode(const at::Tensor& latent) const override { return latent.slice(1, 0, 3).contiguous(); }
 };
 

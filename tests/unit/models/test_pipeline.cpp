@@ -191,7 +191,7 @@ TEST_CASE("two samples of guidance: the unconditional one is last in DiT and fir
   }
 }
 
-TEST_CASE("a size between those of the table is made at the nearest one, then resized and cut") {
+TEST_CASE("an autoencoder that does not fit the table of image sizes is refused with the scale that does") {
   Copy copy("pixart");
   copy.edit("transformer/config.json", "sample_size", 32);
   const std::string message = copy.error();
@@ -292,7 +292,7 @@ TEST_CASE("parts that do not fit each other are refused at once") {
              fs::copy_options::overwrite_existing);
     CHECK(lacks(copy.error(), "with guidance_embeds it needs SCMScheduler") == "");
   }
-  SECTION("a text encoder of another width") {
+  SECTION("a text encoder of another kind") {
     const Copy copy("pixart");
     copy.edit("text_encoder/config.json", "model_type", "gemma2");
     const auto pipeline = open_pipeline(copy.text());

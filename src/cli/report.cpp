@@ -1,0 +1,123 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/text.h"
+#include "cli/explaining.h"
+#include "cli/run_folder.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "report/page.h"
+#include "results/provenance.h"
+
+namespace stamp {
+
+namespace {
+
+struct Options {
+  std::vector<std::string> folders;
+  std::string output;
+};
+
+constexpr std::uintmax_t largest_figure = 4 << 20;  // bytes; a page that nobody can open helps nobody
+
+// Run folders as they are, other folders for the run folders in them.
+std::vector<std::string> run_folders(const std::vector<std::string>& given) {
+  std::vector<std::string> out;
+  for (const std::string& folder : given) {
+    if (is_run_folder(folder)) {
+      out.push_back(folder);
+      continue;
+    }
+    std::set<std::string> inside;
+    std::error_code ec;
+    for (const auto& entry : fs::directory_iterator(folder, ec))
+      if (is_run_folder(entry.path().string())) inside.insert(entry.path().string());
+    if (inside.empty()) read_plan(fs::path(folder) / "plan.json");  // says what is wrong with the folder
+    out.insert(out.end(), inside.begin(), inside.end());
+  }
+  return out;
+}
+
+// Drawn by `stamp plot`: SVG where there is one, else PNG.
+std::vector<PageFigure> figures_of(const RunStore& store) {
+  std::vector<PageFigure> out;
+  std::set<std::string> names;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(store.plots_folder(), ec))
+    if (entry.path().extension() == ".svg" || entry.path().extension() == ".png") names.insert(entry.path().stem());
+  for (const std::string& name : names)
+    for (const auto& [extension, mime] : {std::pair{".svg", "image/svg+xml"}, {".png", "image/png"}}) {
+      const fs::path file = store.plots_folder() / (name + extension);
+      if (!fs::is_regular_file(file, ec)) continue;
+      if (fs::file_size(file, ec) > largest_figure) {
+        say(fmt::format("{}: left out, larger than {}", file.string(), bytes_text(largest_figure)));
+        continue;
+      }
+      out.push_back({name, mime, read_file(file)});
+      break;
+    }
+  return out;
+}
+
+PageRun page_run(const std::string& folder) {
+  const RunFolder run = open_run(folder, true);
+  PageRun page;
+  page.folder = folder;
+  page.source = report_source(run.plan, run.records);
+  page.notices = run.records.notices;
+  try {
+    page.paper = paper_of(page.source.table);
+  } catch (const ConfigError& error) {
+    say(fmt::format("{}: no paper values: {}", folder, error.what()));
+    page.notices.push_back(std::string("no paper values: ") + error.what());
+  }
+  page.figures = figures_of(run.store);
+  page.explanations = page_explanations(page.source);
+  return page;
+}
+
+ExitCode run(const Front&, const Options& options) {
+  PageRequest request;
+  const std::vector<std::string> folders = run_folders(options.folders);
+  for (const std::string& folder : folders) request.runs.push_back(page_run(folder));
+  request.made = utc_now();
+  const Json code = code_provenance();
+  request.program = fmt::format("stamp, revision {}{}", code.value("revision", "unknown").substr(0, 12),
+                                code.value("dirty", false) ? " (dirty)" : "");
+  const std::string page = report_page(request);
+  if (options.output == "-") {
+    data(page);
+    return ExitCode::done;
+  }
+  fs::path output = options.output;
+  if (output.empty())
+    output = folders.size() == 1 ? fs::path(folders.front()) / "report.html" : fs::path("report.html");
+  write_file_atomic(output, page);
+  say(fmt::format("{}: {}, {} run{}", output.string(), bytes_text(page.size()), folders.size(),
+                  folders.size() == 1 ? "" : "s"));
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_report(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb =
+      add_verb(app, action, "report", "One HTML page of one or several runs, for the eye; needs no network",
+               "  stamp report runs/quickstart\n"
+               "  stamp report runs/quickstart runs/llm_table2 --output compared.html",
+               options, run);
+  verb->add_option("DIR", options->folders, "Run folders, or folders of run folders")->required();
+  verb->add_option(
+      "--output", options->output,
+      "File to write, - for stdout (default: report.html in the run folder; in this folder for several runs)");
+  verb->footer(
+      verb->get_footer() +
+      "\n\nThe page holds the table, values with intervals, the error of every slot by layer, all trials to\n"
+      "sort and filter, where the transforms sit, caveats and provenance. Figures that `stamp plot` has drawn\n"
+      "are taken in. Failed trials, damaged lines and mixed protocols are shown as what they are.");
+}
+
+}  // namespace stamp

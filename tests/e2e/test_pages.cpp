@@ -1,0 +1,136 @@
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "sandbox.h"
+#include "support/catch.h"
+
+using namespace stamp;
+using namespace stamp::test;
+
+namespace {
+
+Json data_in(const std::string& page) {
+  const std::string open = "id=\"stamp-data\">";
+  const std::size_t from = page.find(open);
+  REQUIRE(from != std::string::npos);
+  return Json::parse(page.substr(from + open.size(), page.find("</script>", from) - from - open.size()));
+}
+
+void sleep_ms(int ms) {
+  ::usleep(static_cast<useconds_t>(ms) * 1000);
+}
+
+}  // namespace
+
+TEST_CASE("report writes one page into the run folder, and to stdout on request") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  const Ended written = box.stamp({"report", "runs/tiny"});
+  INFO(written.err);
+  CHECK(written.code == 0);
+  CHECK(written.out.empty());
+  const std::string page = slurp(box.run_folder() / "report.html");
+  const Json data = data_in(page);
+  REQUIRE(data["runs"].size() == 1);
+  CHECK(data["runs"][0]["counts"]["done"] == box.ids().size());
+  CHECK(data["runs"][0]["heat"]["kinds"][0] == "mlp.down_proj");
+  const Ended shown = box.stamp({"report", "runs", "--output", "-"});  // a folder of run folders
+  CHECK(shown.code == 0);
+  CHECK(data_in(shown.out)["runs"].size() == 1);
+}
+
+TEST_CASE("a report of a run with failed trials and a torn line shows both, and is no failure itself") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  const std::string id = box.ids().front();
+  {
+    Record failed = *box.records().find(id);
+    failed.status = "failed";
+    failed.metrics.clear();
+    failed.failure = Failure{"nan_metric", "perplexity is <nan>", "evaluate"};
+    RunStore(box.run_folder()).append(failed);
+  }
+  std::ofstream(box.run_folder() / "records.jsonl", std::ios::app) << "{\"schema\": 1, \"id\"";
+  const Ended made = box.stamp({"report", "runs/tiny", "--output", "page.html"});
+  CHECK(made.code == 0);
+  CHECK(contains(made.err, "torn"));
+  const std::string page = slurp(box.path() / "page.html");
+  CHECK(contains(page, "the last line is torn"));
+  CHECK(contains(page, "perplexity is &lt;nan&gt;"));
+  CHECK(data_in(page)["runs"][0]["counts"]["failed"] == 1);
+}
+
+TEST_CASE("report refuses folders that are no run folders, and says when it cannot write") {
+  const Sandbox box;
+  CHECK(box.stamp({"report", "nowhere"}).code == 6);
+  CHECK(box.stamp({"report"}).code == 2);
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  CHECK(box.stamp({"report", "runs/tiny", "--output", "no/such/folder/page.html"}).code == 5);
+}
+
+TEST_CASE("explain tells of a planned trial, of one in a folder, and of an experiment file's") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  const std::string id = box.ids().back();
+  const Ended text = box.stamp({"explain", "runs/tiny/" + id});
+  INFO(text.err);
+  CHECK(text.code == 0);
+  CHECK(contains(text.out, "attention.qkv_proj"));
+  CHECK(contains(text.out, "quantizer"));
+  CHECK(box.stamp({"explain", id.substr(0, 8), "--run", "runs/tiny"}).out == text.out);
+  const Ended json = box.stamp({"explain", id, "experiment.yaml", "--format", "json"});
+  INFO(json.err);
+  CHECK(json.code == 0);
+  CHECK(Json::parse(json.out)["slots"].size() == 6);
+  CHECK(contains(box.stamp({"explain", id, "experiment.yaml", "--format", "svg"}).out, "</svg>"));
+  const Ended unknown = box.stamp({"explain", "zzzz", "experiment.yaml"});
+  CHECK(unknown.code == 2);
+  CHECK(contains(unknown.err, id));
+  CHECK(box.stamp({"explain", "runs/tiny"}).code == 2);
+  CHECK(box.stamp({"explain", id, "experiment.yaml", "--run", "runs/tiny"}).code == 2);
+}
+
+TEST_CASE("watch follows a sweep line by line and ends with it") {
+  const Sandbox box;
+  const pid_t sweep = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "300"}});
+  for (int i = 0; i < 300 && !std::filesystem::exists(box.run_folder() / "running.json"); ++i) sleep_ms(10);
+  const Ended watched = box.stamp({"watch", "runs/tiny", "--interval", "0.1"});
+  INFO(watched.out + watched.err);
+  CHECK(watched.code == 0);
+  CHECK(box.wait(sweep).code == 0);
+  const std::string all = std::to_string(box.ids().size());
+  CHECK(contains(watched.out, "; at "));
+  CHECK(contains(watched.out, all + "/" + all + " done; ended"));
+  CHECK(watched.out.find('\033') == std::string::npos);
+}
+
+TEST_CASE("watch of a sweep that was stopped ends with 130, of one with failed trials with 3, of none with 6") {
+  const Sandbox box;
+  CHECK(box.stamp({"watch", "runs/tiny"}).code == 6);
+  const pid_t sweep = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "400"}});
+  for (int i = 0; i < 300 && !std::filesystem::exists(box.run_folder() / "running.json"); ++i) sleep_ms(10);
+  const pid_t watcher = box.start({"watch", "runs/tiny", "--interval", "0.05"});
+  sleep_ms(200);
+  ::kill(sweep, SIGINT);
+  CHECK(box.wait(sweep).code == 130);
+  CHECK(box.wait(watcher).code == 130);
+  const std::string id = box.ids().front();
+  box.stamp({"run", "experiment.yaml", "--only", "quantization.method=rtn"}, {{"FAKE_FAIL", id}});
+  Record failed = *box.records().find(id);
+  failed.status = "failed";
+  failed.metrics.clear();
+  failed.failure = Failure{"nan_metric", "nan", "evaluate"};
+  RunStore(box.run_folder()).append(failed);
+  CHECK(box.stamp({"watch", "runs/tiny"}).code == 3);
+}
+
+TEST_CASE("watching does not stand in the way of a run that starts") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml", "--only", "quantization.method=rtn"}).code == 0);
+  const pid_t sweep = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "100"}});
+  for (int i = 0; i < 10; ++i) CHECK(box.stamp({"watch", "runs/tiny", "--once"}).code == 0);
+  CHECK(box.wait(sweep).code == 0);
+}
