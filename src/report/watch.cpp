@@ -146,7 +146,7 @@ std::vector<std::string> watch_lines(const WatchState& s, std::size_t width) {
   const double share = s.planned > 0 ? static_cast<double>(s.done + s.failed) / static_cast<double>(s.planned) : 0;
   const auto full = static_cast<std::size_t>(share * static_cast<double>(bar));
   lines.push_back(s.name);
-  lines.push_back("[" + std::string(full, '#') + std::string(bar - full, '.') + "] " + counts(s));
+  lines.push_back(fmt::format("[{}{}] {}", std::string(full, '#'), std::string(bar - full, '.'), counts(s)));
   if (!s.at_work)
     lines.push_back(s.left > 0 ? fmt::format("not at work; {} not run; `stamp run` continues", s.left) : "ended");
   else if (s.trial.empty())
