@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """SQNR of images of the quantized CIFAR-10 transformer by an independent eager program: dense transforms, plain torch.
 
-    scripts/reference/image_quantized.py [--count 32] [--steps 20] [--guidance 2] [--json FILE]
+    scripts/reference/image_quantized.py lvm_table1|fig1_images|lvm_fig7_grid|lvm_levels_2d|lvm_steps [--json FILE]
 
-W4A4 in blocks of 64 with asymmetric grids, clip search for weights; noise of an image from the hash of its name; DDIM. The
-figures of experiments/lvm_table1/expected.yaml come from here. A line takes a minute or two of two cores; needs torch.
+RTN trials of that experiment: asymmetric grids, clip search for weights, noise of an image from the hash of its name, 20 steps
+of DDIM, guidance 2. The figures of its expected.yaml come from here. Minutes of two cores; needs torch.
 """
 import argparse
 import json
@@ -48,16 +48,13 @@ def grid(x, steps, low, high):
     return step * (torch.clamp(torch.round(x / step) + zero, torch.zeros_like(steps), steps) - zero)
 
 
-def round_groups(x, bits):
-    """Asymmetric, zero inside the range; bits: a tensor that fits x in groups of the last dimension."""
-    g = x.unflatten(-1, (-1, GROUP))
-    low, high = g.amin(-1, keepdim=True).clamp(max=0), g.amax(-1, keepdim=True).clamp(min=0)
-    return grid(g, 2.0**bits - 1, low, high).flatten(-2)
+def grouped(x, group):
+    g = x.unflatten(-1, (-1, group or x.shape[-1]))
+    return g, g.amin(-1, keepdim=True).clamp(max=0), g.amax(-1, keepdim=True).clamp(min=0)  # zero inside the range
 
 
 def round_weight(w, bits=4):
-    g = w.unflatten(-1, (-1, GROUP))
-    low, high = g.amin(-1, keepdim=True).clamp(max=0), g.amax(-1, keepdim=True).clamp(min=0)
+    g, low, high = grouped(w, GROUP)
     best, out = torch.full_like(low, math.inf), g.clone()
     for i in range(80):
         candidate = grid(g, torch.tensor(2.0**bits - 1), low * (1 - i / 100), high * (1 - i / 100))
@@ -67,8 +64,11 @@ def round_weight(w, bits=4):
     return out.flatten(-2)
 
 
+# ---- dense transforms of 256 tokens, rows are basis vectors ----------------------------------------------------------
+
+
 def haar2d(levels):
-    """Dense, from cells of four: coarse band first, then horizontal, vertical and diagonal details, coarse to fine."""
+    """From cells of four: coarse band first, then horizontal, vertical and diagonal details, coarse to fine."""
     maps, details = torch.eye(TOKENS, dtype=torch.float64).view(TOKENS, SIDE, SIDE), []
     for _ in range(levels):
         p, q, r, u = maps[:, ::2, ::2], maps[:, ::2, 1::2], maps[:, 1::2, ::2], maps[:, 1::2, 1::2]
@@ -77,16 +77,67 @@ def haar2d(levels):
     return torch.cat([maps.flatten(1)] + details, 1).T.float()
 
 
+def haar(levels):
+    rows, details = torch.eye(TOKENS, dtype=torch.float64), []
+    for _ in range(levels):
+        details.insert(0, (rows[::2] - rows[1::2]) / math.sqrt(2))
+        rows = (rows[::2] + rows[1::2]) / math.sqrt(2)
+    return torch.cat([rows] + details).float()
+
+
+def dct():
+    n = torch.arange(TOKENS, dtype=torch.float64)
+    rows = torch.cos(math.pi * (n + 0.5) * n[:, None] / TOKENS) * math.sqrt(2 / TOKENS)
+    rows[0] /= math.sqrt(2)
+    return rows.float()
+
+
+def wht():
+    """Ordered by the number of sign changes."""
+    rows = torch.ones(1, 1)
+    while len(rows) < TOKENS:
+        rows = torch.cat([torch.cat([rows, rows], 1), torch.cat([rows, -rows], 1)])
+    changes = (rows[:, 1:] != rows[:, :-1]).sum(1)
+    return rows[changes.argsort()] / math.sqrt(TOKENS)
+
+
+# ---- trials ----------------------------------------------------------------------------------------------------------
+
+
 class Activations:
-    def __init__(self, high_tokens, transform):
-        self.bits = torch.full((TOKENS, 1, 1), 4.0)
+    def __init__(self, high_tokens=0, transform=None, group=GROUP, bits=4):
+        self.bits = torch.full((TOKENS, 1, 1), float(bits))
         self.bits[:high_tokens] = 8
-        self.transform = transform
+        self.transform, self.group = transform, group
+
+    def rounded(self, x):
+        g, low, high = grouped(x, self.group)
+        return grid(g, 2.0**self.bits - 1, low, high).flatten(-2)
 
     def __call__(self, x):
-        if self.transform is None:
-            return round_groups(x, self.bits)
-        return self.transform.T @ round_groups(self.transform @ x, self.bits)
+        return self.rounded(x) if self.transform is None else self.transform.T @ self.rounded(self.transform @ x)
+
+
+def trials(experiment):
+    """name -> (weights quantized, activations or None)"""
+    four, wavelet = Activations, haar2d(3)
+    if experiment == "lvm_table1":
+        return {"rtn_uniform": (True, four()), "rtn_identity": (True, four(4)), "rtn_haar2d": (True, four(4, wavelet)),
+                "rtn_identity_64": (True, four(64)), "rtn_haar2d_64": (True, four(64, haar2d(1))), "weights_only": (True, None),
+                "activations_uniform": (False, four()), "activations_identity": (False, four(4)), "activations_haar2d": (False, four(4, wavelet))}
+    if experiment == "fig1_images":
+        return {"rtn_identity": (False, four(group=None)), "rtn_haar2d": (False, four(4, wavelet, None))}
+    if experiment == "lvm_fig7_grid":
+        every = {"identity": None, "haar": haar(6), "haar2d": wavelet, "dct": dct(), "wht": wht()}
+        return {f"rtn_{name}": (True, four(4, transform)) for name, transform in every.items()}
+    if experiment == "lvm_levels_2d":
+        some = {f"levels_{j}_tokens_{k}": (False, four(k, haar2d(j))) for j, k in ((1, 4), (2, 4), (3, 4), (4, 4), (3, 1), (3, 16), (3, 64), (1, 64))}
+        return {**some, "identity_4": (False, four(4)), "uniform_5_bits": (False, four(bits=5)), "haar_6_levels": (False, four(4, haar(6)))}
+    return {"both_identity": (True, four(4)), "both_haar2d": (True, four(4, wavelet)), "activations_identity": (False, four(4)),
+            "activations_haar2d": (False, four(4, wavelet)), "weights": (True, None)}
+
+
+COUNTS = {"lvm_table1": 32, "fig1_images": 16, "lvm_fig7_grid": 8, "lvm_levels_2d": 8, "lvm_steps": 8}
 
 
 def linears(model):
@@ -95,7 +146,7 @@ def linears(model):
         yield from (a.to_q, a.to_k, a.to_v, a.to_out[0], block.ff.net[0].proj, block.ff.net[2])
 
 
-def sampled(weights, activations, options):
+def quantized(weights, activations):
     model = checkpoint.read_pipeline(ROOT / "results" / "cifar10_dit" / "checkpoint")
     with torch.no_grad():
         for layer in linears(model):
@@ -103,43 +154,56 @@ def sampled(weights, activations, options):
                 layer.weight.copy_(round_weight(layer.weight))
             if activations:
                 layer.register_forward_pre_hook(lambda _, args: (activations(args[0]),))
-    labels = torch.arange(options.count) % 10
-    return ddim(model, noise_of(options.count), labels, options.steps, options.guidance)
+    return model
 
 
 def ratio(reference, other):
     """Mean of the images' own dB."""
-    signal, error = reference.square().sum((1, 2, 3)), (reference - other).square().sum((1, 2, 3))
+    signal, error = reference.square().flatten(1).sum(1), (reference - other).square().flatten(1).sum(1)
     return (10 * torch.log10(signal / error)).mean().item()
+
+
+class Recorded:
+    """A model that keeps what it was asked and what it answered, both samples of guidance side by side."""
+
+    def __init__(self, model):
+        self.model, self.config, self.asked, self.answers = model, model.config, [], []
+
+    def __call__(self, x, t, labels):
+        self.asked.append((x, t, labels))
+        self.answers.append(self.model(x, t, labels))
+        return self.answers[-1]
+
+
+def paired(output):
+    return torch.stack(output.chunk(2), 1)
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--count", type=int, default=32)
-    arguments.add_argument("--steps", type=int, default=20)
-    arguments.add_argument("--guidance", type=float, default=2)
+    arguments.add_argument("experiment", choices=list(COUNTS))
     arguments.add_argument("--json", type=pathlib.Path)
     options = arguments.parse_args()
+    count = COUNTS[options.experiment]
     judge, _ = classifier.read(ROOT / "results" / "cifar10_dit" / "classifier.safetensors")
-    labels = torch.arange(options.count) % 10
-    reference, results = sampled(False, None, options), {}
+    labels, noise = torch.arange(count) % 10, noise_of(count)
 
     def accuracy(images):
         return (classifier.apply(judge, data.to_bytes(images)).argmax(1) == labels).float().mean().item()
 
-    results["class_accuracy_fp"] = accuracy(reference)
+    full = Recorded(quantized(False, None))
+    reference = ddim(full, noise, labels, 20, 2)
+    results = {"class_accuracy_fp": accuracy(reference)}
     print("full precision: class accuracy", results["class_accuracy_fp"], flush=True)
-    wavelet = haar2d(3)
-    for name, weights, activations in (
-        ("W4A4, 4 bits", True, Activations(0, None)), ("W4A4, 4 tokens at 8 bits", True, Activations(4, None)),
-        ("W4A4, haar2d, 4 tokens at 8 bits", True, Activations(4, wavelet)), ("W4A4, 64 tokens at 8 bits", True, Activations(64, None)),
-        ("W4A4, haar2d of 1 level, 64 tokens at 8 bits", True, Activations(64, haar2d(1))), ("W4A16", True, None),
-        ("W16A4, 4 bits", False, Activations(0, None)), ("W16A4, 4 tokens at 8 bits", False, Activations(4, None)),
-        ("W16A4, haar2d, 4 tokens at 8 bits", False, Activations(4, wavelet)),
-    ):
-        images = sampled(weights, activations, options)
+    for name, (weights, activations) in trials(options.experiment).items():
+        model = quantized(weights, activations)
+        images = ddim(model, noise, labels, 20, 2)
         results[name] = {"latent_sqnr": ratio(reference, images), "class_accuracy": accuracy(images)}
-        print(f"{name}: {results[name]['latent_sqnr']:.4f} dB, class accuracy {results[name]['class_accuracy']:.4f}", flush=True)
+        if options.experiment == "lvm_steps":
+            with torch.no_grad():
+                own = [ratio(paired(answer), paired(model(*asked))) for asked, answer in zip(full.asked, full.answers)]
+            results[name].update(noise_sqnr=sum(own) / len(own), first_step=own[0], last_step=own[-1])
+        print(name, {key: round(value, 4) for key, value in results[name].items()}, flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 

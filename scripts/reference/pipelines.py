@@ -132,7 +132,7 @@ def case_pixart():
     tokenizer, encoder = t5()
     pipe = diffusers.PixArtSigmaPipeline(tokenizer, encoder, kl(2), pixart(), DPMSolverMultistepScheduler(**VP))
     call = {"prompt": " A small red Castle near the river ", "negative_prompt": "a quiet robot", "guidance_scale": 3.5, "num_inference_steps": 4,
-            "height": 16, "width": 24, "use_resolution_binning": False}
+            "height": 16, "width": 24, "clean_caption": False, "use_resolution_binning": False}
     return pipe, call, {"prompts": [call["prompt"]], "negative": "a quiet robot", "guidance": 3.5, "steps": 4, "height": 16, "width": 24}
 
 
@@ -141,7 +141,8 @@ def case_pixart_long():
     tokenizer, encoder = t5()
     pipe = diffusers.PixArtSigmaPipeline(tokenizer, encoder, kl(2), pixart(out_channels=4), DPMSolverMultistepScheduler(**VP))
     text = "a shining lighthouse in the desert, photo of the wooden teapot. " * 20
-    call = {"prompt": text, "guidance_scale": 1.0, "num_inference_steps": 3, "height": 16, "width": 16, "use_resolution_binning": False}
+    call = {"prompt": text, "guidance_scale": 1.0, "num_inference_steps": 3, "height": 16, "width": 16, "use_resolution_binning": False,
+            "clean_caption": False}
     return pipe, call, {"prompts": [text], "guidance": 1, "steps": 3}
 
 
@@ -149,7 +150,8 @@ def case_pixart_binned():
     """A size between those of the table, an autoencoder that halves three times."""
     tokenizer, encoder = t5()
     pipe = diffusers.PixArtSigmaPipeline(tokenizer, encoder, kl(4), pixart(sample_size=32), DPMSolverMultistepScheduler(**VP))
-    call = {"prompt": "an ancient garden at night", "guidance_scale": 4.5, "num_inference_steps": 5, "height": 200, "width": 310}
+    call = {"prompt": "an ancient garden at night", "guidance_scale": 4.5, "num_inference_steps": 5, "height": 200, "width": 310,
+            "clean_caption": False}
     return pipe, call, {"prompts": [call["prompt"]], "steps": 5, "height": 200, "width": 310}
 
 
@@ -159,7 +161,8 @@ def case_pixart_micro():
     pipe = diffusers.PixArtAlphaPipeline(tokenizer, encoder, kl(4),
                                          pixart(sample_size=128, use_additional_conditions=True, interpolation_scale=2, num_layers=1),
                                          DPMSolverMultistepScheduler(**VP))
-    call = {"prompt": "a blue horse under a cloudy sky", "guidance_scale": 2.0, "num_inference_steps": 2, "height": 500, "width": 2000}
+    call = {"prompt": "a blue horse under a cloudy sky", "guidance_scale": 2.0, "num_inference_steps": 2, "height": 500, "width": 2000,
+            "clean_caption": False}
     return pipe, call, {"prompts": [call["prompt"]], "guidance": 2, "steps": 2, "height": 500, "width": 2000}
 
 
@@ -253,8 +256,9 @@ def save(pipe, folder):
 
 
 def pixels(folder):
-    """A model of pixels without autoencoder and with few classes, which DiTPipeline does not take: its loop written out."""
-    model, scheduler, classes, guidance, steps = dit(in_channels=3, out_channels=3, num_embeds_ada_norm=10), ddim(), 10, 2.5, 6
+    """A model of pixels without autoencoder and with few classes, which DiTPipeline does not take: its loop written out. Little noise,
+    since no scaling factor brings the image of a random model into its range."""
+    model, scheduler, classes, guidance, steps = dit(in_channels=3, out_channels=3, num_embeds_ada_norm=10), DDIMScheduler(clip_sample=False, beta_end=0.0005), 10, 1.5, 6
     save_half(model, os.path.join(folder, "transformer"))
     scheduler.save_pretrained(os.path.join(folder, "scheduler"))
     with open(os.path.join(folder, "model_index.json"), "w", encoding="utf-8") as file:

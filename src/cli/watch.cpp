@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -35,12 +34,12 @@ std::optional<bool> locked(const fs::path& lock) {
   if (::stat(lock.c_str(), &info) != 0) return false;
   std::ifstream list("/proc/locks");
   if (!list) return std::nullopt;
-  const std::string device = fmt::format("{:02x}:{:02x}:", major(info.st_dev), minor(info.st_dev));
-  const std::string inode = std::to_string(info.st_ino);
+  // "major:minor:inode"; by the inode alone, since layered file systems name another device than stat does.
+  const std::string inode = ":" + std::to_string(info.st_ino);
   for (std::string line; std::getline(list, line);) {
     if (line.find("FLOCK") == std::string::npos || line.find(" -> ") != std::string::npos) continue;
     for (const std::string& word : split(line, ' '))
-      if (word == device + inode) return true;
+      if (word.ends_with(inode)) return true;
   }
   return false;
 }
@@ -95,7 +94,7 @@ class Watcher {
     const std::optional<bool> held = locked(store_.folder() / ".lock");
     input.at_work = held.value_or(!input.running.empty());
     input.now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-    unfinished_ = input.at_work ? input.queue : unfinished_;
+    if (input.at_work && !input.queue.empty()) unfinished_ = input.queue;  // its file goes before the lock does
     return watch_state(input);
   }
 

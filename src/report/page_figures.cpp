@@ -111,7 +111,8 @@ int method_colour(const std::string& method) {
 std::string value_figure(const PageContext& context) {
   const std::string& metric = context.run.source.table.value;
   std::vector<Value> values;
-  std::optional<double> reference;
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  double reference = none;
   std::set<std::int64_t> counts;
   std::string over, unit, protocol;
   bool several_references = false;
@@ -125,12 +126,13 @@ std::string value_figure(const PageContext& context) {
     unit = m->unit;
     protocol = m->protocol;
     if (const Metric* fp = find_metric(*t.record, metric + "_fp"); fp && std::isfinite(fp->value)) {
-      several_references = several_references || (reference && std::fabs(*reference - fp->value) > 1e-6 * fp->value);
+      several_references =
+          several_references || std::fabs(reference - fp->value) > 1e-6 * fp->value;  // not at the first
       reference = fp->value;
     }
   }
   if (values.empty() || context.mixed()) return "";
-  if (several_references) reference.reset();
+  if (several_references) reference = none;
   double low = std::numeric_limits<double>::infinity(), high = -low;
   bool intervals = false;
   const auto widen = [&](double v) {
@@ -146,7 +148,7 @@ std::string value_figure(const PageContext& context) {
       intervals = true;
     }
   }
-  if (reference) widen(*reference);
+  widen(reference);
   std::size_t longest = 12;
   for (const Value& v : values) longest = std::max(longest, std::min<std::size_t>(v.name.size(), 44));
   const double left = 14 + 6.6 * static_cast<double>(longest), width = std::max(760.0, left + 480), row = 20, top = 16;
@@ -169,9 +171,9 @@ std::string value_figure(const PageContext& context) {
     out += text(x.at(t), bottom + 15, tick_text(t), "tick", "middle");
   }
   out += line(left, bottom, x.to, bottom, "axis");
-  if (reference) {
-    out += line(x.at(*reference), top - 6, x.at(*reference), bottom, "reference-line");
-    out += text(x.at(*reference) + 4, top - 5, "full precision " + value_text(*reference), "tick");
+  if (std::isfinite(reference)) {
+    out += line(x.at(reference), top - 6, x.at(reference), bottom, "reference-line");
+    out += text(x.at(reference) + 4, top - 5, "full precision " + value_text(reference), "tick");
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Value& v = values[i];

@@ -108,7 +108,7 @@ std::string metrics_table(const Record& r) {
   for (const Metric& m : r.metrics)
     out += fmt::format(
         "<tr><th scope=\"row\">{}</th><td class=\"num\">{}{}</td><td>{}</td><td>{} {}</td><td>{}</td></tr>\n",
-        html_text(m.name), value_text(m.value), m.unit.empty() ? "" : " " + html_text(m.unit),
+        html_text(m.name), value_text(m.value), m.unit.empty() ? "" : fmt::format(" {}", html_text(m.unit)),
         m.low && m.high ? fmt::format("[{}, {}]", value_text(*m.low), value_text(*m.high)) : "–", m.n,
         html_text(m.over), html_text(m.protocol));
   return out + "</tbody></table>\n";

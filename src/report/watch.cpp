@@ -79,7 +79,7 @@ WatchState watch_state(const WatchInput& input) {
   s.at_work = input.at_work;
   s.planned = input.source.trials.size();
   const std::string id = input.running.is_object() ? text_of(input.running, "id") : "";
-  const std::optional<double> started = id.empty() ? std::nullopt : utc_seconds(text_of(input.running, "started"));
+  const double started = utc_seconds(text_of(input.running, "started")).value_or(0);  // 0: not said
   double seconds = 0;
   std::size_t timed = 0, to_do = 0;
   std::string newest;
@@ -87,8 +87,7 @@ WatchState watch_state(const WatchInput& input) {
     const bool queued = std::find(input.queue.begin(), input.queue.end(), t.id) != input.queue.end();
     const bool current = input.at_work && t.id == id;
     // A record older than the start of the present try is of an earlier one, which this run repeats.
-    const auto finished = t.record ? utc_seconds(t.record->finished) : std::nullopt;
-    const bool repeated = current && finished && started && *finished < *started;
+    const bool repeated = current && t.record && utc_seconds(t.record->finished).value_or(started) < started;
     if (t.record && t.record->status == "done" && !repeated) {
       ++s.done;
       if (const double total = total_seconds(*t.record); total > 0) {
@@ -117,7 +116,7 @@ WatchState watch_state(const WatchInput& input) {
     s.phase = text_of(input.running, "phase");
     if (const std::int64_t total = count_of(input.running, "total"); !s.phase.empty() && total > 0)
       s.phase += fmt::format(" {}/{}", count_of(input.running, "done"), total);
-    if (started) s.elapsed = std::max(0.0, input.now - *started);
+    if (started > 0) s.elapsed = std::max(0.0, input.now - started);
   }
   if (input.at_work && timed > 0) {
     const double mean = seconds / static_cast<double>(timed);
@@ -147,7 +146,7 @@ std::vector<std::string> watch_lines(const WatchState& s, std::size_t width) {
   const double share = s.planned > 0 ? static_cast<double>(s.done + s.failed) / static_cast<double>(s.planned) : 0;
   const auto full = static_cast<std::size_t>(share * static_cast<double>(bar));
   lines.push_back(s.name);
-  lines.push_back("[" + std::string(full, '#') + std::string(bar - full, '.') + "] " + counts(s));
+  lines.push_back(fmt::format("[{}{}] {}", std::string(full, '#'), std::string(bar - full, '.'), counts(s)));
   if (!s.at_work)
     lines.push_back(s.left > 0 ? fmt::format("not at work; {} not run; `stamp run` continues", s.left) : "ended");
   else if (s.trial.empty())

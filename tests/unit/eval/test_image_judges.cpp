@@ -58,7 +58,7 @@ struct Map {
 };
 
 Map convolved(const Checkpoint& file, int i, const Map& in) {
-  const std::string name = "conv." + std::to_string(i);
+  const std::string name = std::string("conv.") + std::to_string(i);
   const std::vector<double> weight = values_of(file, name + ".weight"), bias = values_of(file, name + ".bias");
   const std::int64_t kernel = file.at(name + ".weight").shape[2], stride = i == 0 ? 2 : 1;
   Map out;
