@@ -28,6 +28,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     transformers.logging.set_verbosity_error()
     model = gguf_model.load(arguments.model)
+    model.set_attn_implementation("sdpa")  # what a user of transformers gets; comparisons of values load "eager"
     ids = (torch.arange(arguments.tokens) * 7919 + 1116) % model.config.vocab_size
     best = float("inf")
     with torch.inference_mode():

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <string>
 #include <thread>
 
 #include "base/text.h"
@@ -20,6 +22,7 @@ namespace {
 
 struct Options : PlanRequest {
   bool fail_fast = false;
+  int threads = 0;  // 0: $STAMP_THREADS, else the worker's own choice
 };
 
 // A run that was killed a moment ago may still be letting go of the folder.
@@ -104,6 +107,8 @@ ExitCode finish(const RunStore& store, const FrozenPlan& plan, const std::vector
 }
 
 ExitCode run(const Front& front, const Options& options) {
+  // The worker, and the speed kept of this machine, go by the variable: one way in, and the option wins.
+  if (options.threads > 0) setenv("STAMP_THREADS", std::to_string(options.threads).c_str(), 1);
   Planned planned = plan_experiment(options, front.catalog);
   const RunStore store(planned.folder);
   store.make_folders();
@@ -173,6 +178,9 @@ void add_run(CLI::App& app, Action& action) {
                  "Does everything run? One short window, the first trial of every method; the folder ends in -smoke");
   verb->add_option("--output", options->output, "Run folder (default: runs/<name>)");
   verb->add_flag("--fail-fast", options->fail_fast, "Stop at the first failed trial");
+  verb->add_option("--threads", options->threads,
+                   "Threads of the numeric kernels (default: $STAMP_THREADS, else all usable cores)")
+      ->check(CLI::Range(1, 4096));
 }
 
 }  // namespace stamp

@@ -137,6 +137,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (arguments.size() < 4 || arguments[0] != "run" || arguments[2] != "--ids") return 2;
+  if (const std::string threads = variable("STAMP_THREADS"); !threads.empty())
+    std::cerr << "threads of the fake: " << threads << std::endl;
   try {
     return run(RunStore(arguments[1]), arguments[3], arguments.size() > 4 && arguments[4] == "--fail-fast");
   } catch (const Error& error) {

@@ -65,6 +65,14 @@ TEST_CASE("--fail-fast stops at the first failure") {
   CHECK(box.records().records.size() == 4);
 }
 
+TEST_CASE("--threads reaches the worker and wins over STAMP_THREADS") {
+  const Sandbox box;
+  const Ended run = box.stamp({"run", "experiment.yaml", "--threads", "3"}, {{"STAMP_THREADS", "2"}});
+  CHECK(run.code == 0);
+  CHECK(contains(run.err, "threads of the fake: 3"));
+  CHECK(box.stamp({"run", "experiment.yaml", "--threads", "0"}).code == 2);
+}
+
 TEST_CASE("a worker that crashes loses its trial only") {
   const Sandbox box;
   REQUIRE(box.stamp({"run", "experiment.yaml", "--only", "quantization.sequence.transform=dct"}).code == 0);
