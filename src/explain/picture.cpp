@@ -12,8 +12,8 @@ namespace stamp {
 
 namespace {
 
-constexpr double stream_x = 22, source_x = 52, source_w = 112, right_x = 182, right_w = 296, left_x = 498, left_w = 62;
-constexpr double slot_x = 580, slot_w = 158, linear_x = 758, linear_w = 150, back_x = 928, back_w = 176, width = 1112;
+constexpr double stream_x = 22, source_x = 52, source_w = 140, right_x = 210, right_w = 296, left_x = 524, left_w = 84;
+constexpr double slot_x = 626, slot_w = 164, linear_x = 808, linear_w = 150, back_x = 976, back_w = 182, width = 1170;
 constexpr double line_height = 14;
 
 constexpr const char* own_style =
@@ -103,10 +103,10 @@ std::string share(const Step& step, const ExplainedSlot& s) {
 
 std::vector<Line> right_lines(const Step& step, const ExplainedSlot& s) {
   std::vector<Line> lines;
-  for (std::string& l : wrapped(step.what, 46)) lines.push_back({std::move(l), ""});
+  for (std::string& l : wrapped(step.what, 40)) lines.push_back({std::move(l), ""});
   std::string where = step.where;
   if (const std::string cost = share(step, s); !cost.empty()) where += " · " + cost;
-  for (std::string& l : wrapped((step.placed == Placed::folded ? "folded " : "online ") + where, 50))
+  for (std::string& l : wrapped((step.placed == Placed::folded ? "folded " : "online ") + where, 44))
     lines.push_back({std::move(l), "small"});
   return lines;
 }
@@ -176,7 +176,7 @@ std::string row(const ExplainedSlot& s, double y, double h) {
   }
   if (s.left_back.placed != Placed::none) {
     std::vector<Line> lines{{"L^-1" + (share(s.left_back, s).empty() ? "" : " · " + share(s.left_back, s)), "strong"}};
-    for (std::string& l : wrapped(s.left_back.where, 28)) lines.push_back({std::move(l), "small"});
+    for (std::string& l : wrapped(s.left_back.where, 26)) lines.push_back({std::move(l), "small"});
     const double h2 = height_of(lines.size());
     out += wire(from, middle, back_x, middle) + box(back_x, middle - h2 / 2, back_w, h2, "online", lines);
   }
