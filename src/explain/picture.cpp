@@ -153,6 +153,7 @@ std::string row(const ExplainedSlot& s, double y, double h) {
   const double slot_h = height_of(quantizer.size());
   out += box(slot_x, middle - slot_h / 2, slot_w, slot_h, "slot", quantizer, tooltip);
   from = slot_x + slot_w;
+  double last_x = linear_x, last_half = 0;  // the box that the row ends in
 
   if (!s.linears.empty()) {
     std::vector<Line> lines;
@@ -162,6 +163,7 @@ std::string row(const ExplainedSlot& s, double y, double h) {
     }
     lines.push_back({fmt::format("{} features in", s.info.features), "small"});
     const double h2 = height_of(lines.size());
+    last_half = h2 / 2;
     out += wire(from, middle, linear_x, middle) + box(linear_x, middle - h2 / 2, linear_w, h2, "", lines);
     from = linear_x + linear_w;
   } else {
@@ -178,13 +180,13 @@ std::string row(const ExplainedSlot& s, double y, double h) {
     std::vector<Line> lines{{"L^-1" + (share(s.left_back, s).empty() ? "" : " · " + share(s.left_back, s)), "strong"}};
     for (std::string& l : wrapped(s.left_back.where, 26)) lines.push_back({std::move(l), "small"});
     const double h2 = height_of(lines.size());
+    last_x = back_x;
+    last_half = h2 / 2;
     out += wire(from, middle, back_x, middle) + box(back_x, middle - h2 / 2, back_w, h2, "online", lines);
   }
   if (wiring.to_stream) {
-    const double low = y + h + 5;
-    const double start = s.left_back.placed != Placed::none ? back_x + 12 : linear_x + 12;
-    out += wire(start, middle + (s.left_back.placed != Placed::none ? 22 : 20), start, low) +
-           wire(start, low, stream_x, low);
+    const double low = y + h + 5, start = last_x + 12;
+    out += wire(start, middle + last_half, start, low) + wire(start, low, stream_x, low);
   }
   return out;
 }
