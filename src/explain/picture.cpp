@@ -12,8 +12,8 @@ namespace stamp {
 
 namespace {
 
-constexpr double stream_x = 22, source_x = 52, source_w = 112, right_x = 182, right_w = 296, left_x = 498, left_w = 62;
-constexpr double slot_x = 580, slot_w = 158, linear_x = 758, linear_w = 150, back_x = 928, back_w = 176, width = 1112;
+constexpr double stream_x = 22, source_x = 52, source_w = 140, right_x = 210, right_w = 296, left_x = 524, left_w = 84;
+constexpr double slot_x = 626, slot_w = 164, linear_x = 808, linear_w = 150, back_x = 976, back_w = 182, width = 1170;
 constexpr double line_height = 14;
 
 constexpr const char* own_style =
@@ -103,10 +103,10 @@ std::string share(const Step& step, const ExplainedSlot& s) {
 
 std::vector<Line> right_lines(const Step& step, const ExplainedSlot& s) {
   std::vector<Line> lines;
-  for (std::string& l : wrapped(step.what, 46)) lines.push_back({std::move(l), ""});
+  for (std::string& l : wrapped(step.what, 40)) lines.push_back({std::move(l), ""});
   std::string where = step.where;
   if (const std::string cost = share(step, s); !cost.empty()) where += " · " + cost;
-  for (std::string& l : wrapped((step.placed == Placed::folded ? "folded " : "online ") + where, 50))
+  for (std::string& l : wrapped((step.placed == Placed::folded ? "folded " : "online ") + where, 44))
     lines.push_back({std::move(l), "small"});
   return lines;
 }
@@ -153,6 +153,7 @@ std::string row(const ExplainedSlot& s, double y, double h) {
   const double slot_h = height_of(quantizer.size());
   out += box(slot_x, middle - slot_h / 2, slot_w, slot_h, "slot", quantizer, tooltip);
   from = slot_x + slot_w;
+  double last_x = linear_x, last_half = 0;  // the box that the row ends in
 
   if (!s.linears.empty()) {
     std::vector<Line> lines;
@@ -162,6 +163,7 @@ std::string row(const ExplainedSlot& s, double y, double h) {
     }
     lines.push_back({fmt::format("{} features in", s.info.features), "small"});
     const double h2 = height_of(lines.size());
+    last_half = h2 / 2;
     out += wire(from, middle, linear_x, middle) + box(linear_x, middle - h2 / 2, linear_w, h2, "", lines);
     from = linear_x + linear_w;
   } else {
@@ -176,15 +178,15 @@ std::string row(const ExplainedSlot& s, double y, double h) {
   }
   if (s.left_back.placed != Placed::none) {
     std::vector<Line> lines{{"L^-1" + (share(s.left_back, s).empty() ? "" : " · " + share(s.left_back, s)), "strong"}};
-    for (std::string& l : wrapped(s.left_back.where, 28)) lines.push_back({std::move(l), "small"});
+    for (std::string& l : wrapped(s.left_back.where, 26)) lines.push_back({std::move(l), "small"});
     const double h2 = height_of(lines.size());
+    last_x = back_x;
+    last_half = h2 / 2;
     out += wire(from, middle, back_x, middle) + box(back_x, middle - h2 / 2, back_w, h2, "online", lines);
   }
   if (wiring.to_stream) {
-    const double low = y + h + 5;
-    const double start = s.left_back.placed != Placed::none ? back_x + 12 : linear_x + 12;
-    out += wire(start, middle + (s.left_back.placed != Placed::none ? 22 : 20), start, low) +
-           wire(start, low, stream_x, low);
+    const double low = y + h + 5, start = last_x + 12;
+    out += wire(start, middle + last_half, start, low) + wire(start, low, stream_x, low);
   }
   return out;
 }

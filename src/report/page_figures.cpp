@@ -151,7 +151,7 @@ std::string value_figure(const PageContext& context) {
   widen(reference);
   std::size_t longest = 12;
   for (const Value& v : values) longest = std::max(longest, std::min<std::size_t>(v.name.size(), 44));
-  const double left = 14 + 6.6 * static_cast<double>(longest), width = std::max(760.0, left + 480), row = 20, top = 16;
+  const double left = 16 + 7.0 * static_cast<double>(longest), width = std::max(760.0, left + 480), row = 20, top = 16;
   const double bottom = top + row * static_cast<double>(values.size());
   PlotAxis x;
   x.log_scale = low > 0 && high / low > 3;
