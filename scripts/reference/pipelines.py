@@ -150,9 +150,9 @@ def case_pixart_binned():
     """A size between those of the table, an autoencoder that halves three times."""
     tokenizer, encoder = t5()
     pipe = diffusers.PixArtSigmaPipeline(tokenizer, encoder, kl(4), pixart(sample_size=32), DPMSolverMultistepScheduler(**VP))
-    call = {"prompt": "an ancient garden at night", "guidance_scale": 4.5, "num_inference_steps": 5, "height": 200, "width": 310,
+    call = {"prompt": "an ancient garden at night", "guidance_scale": 4.5, "num_inference_steps": 5, "height": 200, "width": 320,
             "clean_caption": False}
-    return pipe, call, {"prompts": [call["prompt"]], "steps": 5, "height": 200, "width": 310}
+    return pipe, call, {"prompts": [call["prompt"]], "steps": 5, "height": 200, "width": 320}
 
 
 def case_pixart_micro():
