@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -27,11 +28,12 @@ ExitCode run(const Front&, const Options& options) {
   const ReportSource source = report_source(folder.plan, folder.records);
   const fs::path plots = folder.store.plots_folder();
   make_folder(plots);
-  // Whatever the table shows: the file says perplexity, and its figure's axis too.
-  write_file_atomic(plots / "perplexity.csv", perplexity_csv(source, "perplexity"));
-  write_file_atomic(plots / "bound.csv", bound_csv(source));
-  write_file_atomic(plots / "energy.csv", energy_csv(source));
-  say(fmt::format("{}: perplexity.csv, bound.csv, energy.csv", plots.string()));
+  std::vector<std::string> names;
+  for (const PlotFile& file : plot_files(source)) {
+    write_file_atomic(plots / file.name, file.text);
+    names.push_back(file.name);
+  }
+  say(fmt::format("{}: {}", plots.string(), join(names, ", ")));
   if (options.data_only) return ExitCode::done;
 
   const fs::path script = scripts_folder() / "plot.py";
@@ -67,7 +69,8 @@ void add_plot(CLI::App& app, Action& action) {
                             "  stamp plot runs/quickstart --figure bound",
                             options, run);
   verb->add_option("DIR", options->folder, "Run folder")->required();
-  verb->add_option("--figure", options->figure, "One figure: perplexity, bound or energy (default: all)");
+  verb->add_option("--figure", options->figure,
+                   "One figure: perplexity, bound, energy, images, steps or blocks (default: all)");
   verb->add_flag("--data-only", options->data_only, "Write the CSV files and draw nothing");
 }
 
