@@ -234,7 +234,13 @@ def save(pipe, folder):
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("transformer", "vae", "text_encoder"):
         part = getattr(pipe, name, None)
-        if part is not None:
+        if part is None:
+            continue
+        # Gemma multiplies its embedding by sqrt(width) as the stored type holds it: a half checkpoint is another model than the float32
+        # one that made the reference image.
+        if isinstance(part, transformers.Gemma2Model):
+            part.save_pretrained(os.path.join(folder, name))
+        else:
             save_half(part, os.path.join(folder, name))
     pipe.scheduler.save_pretrained(os.path.join(folder, "scheduler"))
     index = {k: v for k, v in dict(pipe.config).items() if not k.startswith("_") or k == "_class_name"}

@@ -54,7 +54,7 @@ struct Made {
 template <class Kind>
 std::unique_ptr<Evaluator> evaluator(const Made& made, bool full_precision = false) {
   EvaluatorContext context;
-  context.protocol = "p";
+  context.protocol = std::string(1, 'p');
   context.spec = &made.spec;
   context.full_precision = full_precision;
   return Kind::make(context);
