@@ -18,6 +18,7 @@ std::vector<SlotResult> slot_results(const std::vector<SlotPlan>& plans, const s
                                      std::int64_t high_tokens) {
   std::vector<SlotResult> results;
   for (std::size_t i = 0; i < statistics.size(); ++i) {
+    if (statistics[i].samples == 0) continue;  // of a context
     SlotResult r;
     r.name = plans[i].slot->info().name;
     r.kind = name_of(plans[i].slot->info().kind);

@@ -203,7 +203,9 @@ InstalledQuantizers::InstalledQuantizers(const std::vector<SlotPlan>& plans, boo
     quantizer->whole = plans[i].whole;
     quantizer->decode = plans[i].decode;
     quantizer->grid = plans[i].grid;
-    quantizer->statistics = statistics ? &statistics_[i] : nullptr;
+    // Texts of a context have lengths of their own: no sums over rows that correspond.
+    const bool summed = statistics && plans[i].slot->info().rows != SlotRows::context;
+    quantizer->statistics = summed ? &statistics_[i] : nullptr;
     quantizer->workspace = &workspace_;
     quantizer->quantized = plans[i].slot->info().kind == SlotKind::linear_input ? &activations_ : &caches_;
     plans[i].slot->set_quantizer(std::move(quantizer));

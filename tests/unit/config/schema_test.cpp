@@ -139,8 +139,8 @@ TEST_CASE("sections and their children feed completion") {
   CHECK_FALSE(schema().is_section("quantization.weights.bits"));
   CHECK_FALSE(schema().is_section("quant"));
   const std::vector<std::string> top = schema().children("");
-  CHECK(top ==
-        std::vector<std::string>{"model", "data", "calibration", "quantization", "decode", "zero_shot", "evaluate"});
+  CHECK(top == std::vector<std::string>{"model", "data", "calibration", "quantization", "decode", "zero_shot", "images",
+                                        "evaluate"});
   const std::vector<std::string> sequence = schema().children("quantization.sequence");
   CHECK(sequence == std::vector<std::string>{"transform", "skip_first", "levels"});
 }

@@ -258,9 +258,12 @@ TEST_CASE("weights of a diffusion transformer are rounded in groups, by rtn and 
       for (std::size_t block = 0; block < network->blocks(); ++block) quantizer->quantize(*network, block, context);
       return test::gap(noise_of(*network, items.item(0)), expected);
     };
+    // The linear attention of the tiny SANA divides by sums near zero: diffusers' own class moves by 0.08 of its
+    // largest output when its weights are rounded to 8 bits, and by 0.0015 at 12.
+    const double more = std::string(name) == "sana_tiny" ? 12 : 8;
     for (const bool gptq : {false, true})
       for (const std::int64_t group : {64, 16}) {  // 24, 60 and 96 inputs: groups that end short, or are all of a row
-        const double coarse = rounded(gptq, 4, group), fine = rounded(gptq, 8, group);
+        const double coarse = rounded(gptq, 4, group), fine = rounded(gptq, more, group);
         INFO(name << (gptq ? " gptq " : " rtn ") << group << ": " << coarse << ", " << fine);
         CHECK(fine > 0);
         CHECK(fine < 0.05);
