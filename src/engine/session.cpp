@@ -263,6 +263,10 @@ Session::ReferenceTask Session::reference_task(const TrialSpec& spec) {
   if (data_ && items) enters(*data_);
   if (const auto* made = dynamic_cast<const GeneratedWorkload*>(data_); made && results_)
     task.results = made->results(true);
+  if (task.results)
+    for (const RunningMetric& m : metrics(spec, names, true))
+      if (m.reads == "images")
+        if (std::string with = m.evaluator->judged_with(*task.results); !with.empty()) data.push_back(std::move(with));
   if (!questions_.empty())
     for (const std::string& name : spec.zero_shot.tasks) {
       questions.push_back(&task_questions(shared, name));

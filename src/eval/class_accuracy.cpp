@@ -18,6 +18,9 @@ class ClassAccuracyEvaluator : public Evaluator {
  public:
   explicit ClassAccuracyEvaluator(EvaluatorContext context) : context_(std::move(context)) {}
 
+  std::string judged_with(const Workload& workload) const override {
+    return SampleJudge("class_accuracy", *context_.spec, workload).digest();
+  }
   void begin(const Workload& workload) override {
     judge_.emplace("class_accuracy", *context_.spec, workload);
     for (const ImagePrompt& prompt : judge_->images().set().plan().prompts)

@@ -28,6 +28,13 @@ class ClipScoreEvaluator : public Evaluator {
  public:
   explicit ClipScoreEvaluator(EvaluatorContext context) : context_(std::move(context)) {}
 
+  std::string judged_with(const Workload&) const override {
+    try {
+      return open_checkpoint(clip_folder(context_.spec->images))->digest();
+    } catch (const DataError& error) {
+      throw TrialError("missing", std::string("clip_score: ") + error.what());
+    }
+  }
   void begin(const Workload& workload) override {
     images_ = dynamic_cast<const FinishedImages*>(&workload);
     if (!images_) throw TrialError("unsupported", "clip_score needs images; this model makes none");

@@ -45,6 +45,8 @@ class Evaluator {
   virtual bool needs_slot_statistics() const { return false; }
   // False: it compares with the full-precision model already and says nothing of that one.
   virtual bool has_reference() const { return true; }
+  // Digest of what it judges `workload` with besides the model, a classifier's files; "" where there is nothing.
+  virtual std::string judged_with(const Workload& /*workload*/) const { return ""; }
   // True: the metric takes every item to the network itself, through run(), and observe() is never called.
   virtual bool runs_itself() const { return false; }
   virtual void run(Network& /*network*/, const WorkItem& /*item*/) {}

@@ -74,6 +74,9 @@ class FrechetEvaluator : public Evaluator {
  public:
   explicit FrechetEvaluator(EvaluatorContext context) : context_(std::move(context)) {}
 
+  std::string judged_with(const Workload& workload) const override {
+    return SampleJudge("frechet", *context_.spec, workload).digest();
+  }
   void begin(const Workload& workload) override {
     judge_.emplace("frechet", *context_.spec, workload);
     try {
