@@ -156,6 +156,7 @@ int heat_shade(const HeatMap::Measure& measure, double low, double high, double 
 std::string heat_text(const HeatMap::Measure& measure, double value) {
   if (std::isnan(value)) return "";
   if (!std::isfinite(value)) return value > 0 ? "∞" : "−∞";
+  value = std::stod(fmt::format("{:.4g}", value));  // as the script finds it in the page's data
   if (std::string(measure.key) == "sqnr") return fmt::format("{:.1f}", value);
   if (std::string(measure.key) == "bits") return fmt::format("{:.3g}", value);
   if (value != 0 && std::fabs(value) < 1e-3) return fmt::format("{:.1e}", value);
