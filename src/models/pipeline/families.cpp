@@ -149,6 +149,17 @@ at::Tensor FamilyPipeline::decode(const at::Tensor& latent) const {
   return image;
 }
 
+std::string prompt_text(const std::string& text) {
+  constexpr std::size_t most = 40;
+  std::size_t end = std::min(text.size(), most);
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return "the prompt \"" + text.substr(0, end) + (end < text.size() ? "...\"" : "\"");
+}
+
+namespace {
+
+// Encoded texts of one image as inputs of its denoiser: rows (tokens x channels) of every sample, one below the other,
+// padded to the longest.
 Condition text_condition(const std::vector<at::Tensor>& samples) {
   std::int64_t longest = 0;
   for (const at::Tensor& rows : samples) longest = std::max(longest, rows.size(0));
@@ -165,6 +176,7 @@ Condition text_condition(const std::vector<at::Tensor>& samples) {
   return {{"text", text}, {"text_mask", mask}};
 }
 
+// DataError unless every prompt is a text.
 void require_texts(const std::vector<ImagePrompt>& prompts, const std::string& denoiser) {
   for (const ImagePrompt& prompt : prompts) {
     if (prompt.class_id >= 0)
@@ -173,11 +185,21 @@ void require_texts(const std::vector<ImagePrompt>& prompts, const std::string& d
   }
 }
 
-std::string prompt_text(const std::string& text) {
-  constexpr std::size_t most = 40;
-  std::size_t end = std::min(text.size(), most);
-  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return "the prompt \"" + text.substr(0, end) + (end < text.size() ? "...\"" : "\"");
+}  // namespace
+
+std::vector<Condition> FamilyPipeline::text_conditions(const std::vector<ImagePrompt>& prompts,
+                                                       const Sampling& sampling, const Warn& warn,
+                                                       const Encode& encode) const {
+  require_texts(prompts, denoiser());
+  if (!sampling.guided() && !sampling.negative_prompt.empty() && warn)
+    warn("the negative prompt has no effect without guidance (guidance above 1)");
+  const std::vector<at::Tensor> rows = encode();
+  std::vector<Condition> out;
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const at::Tensor& own = rows[i];
+    out.push_back(text_condition(sampling.guided() ? std::vector{rows.back(), own} : std::vector{own}));
+  }
+  return out;
 }
 
 }  // namespace stamp

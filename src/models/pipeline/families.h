@@ -43,6 +43,12 @@ class FamilyPipeline : public Pipeline {
   bool has_table() const;      // of image sizes
   std::int64_t scale() const;  // pixels of the image per latent pixel, each way
   std::string denoiser() const { return config().architecture; }
+  // conditions() of models of text: encodes all prompts and, where the sampling is guided, the negative one behind
+  // them, and makes one condition an image of their rows.
+  using Warn = std::function<void(const std::string&)>;
+  using Encode = std::function<std::vector<at::Tensor>()>;
+  std::vector<Condition> text_conditions(const std::vector<ImagePrompt>& prompts, const Sampling& sampling,
+                                         const Warn& warn, const Encode& encode) const;
   PipelineFolder folder_;
   FamilyTraits traits_;
 
@@ -55,11 +61,6 @@ class FamilyPipeline : public Pipeline {
   std::shared_ptr<Autoencoder> autoencoder_;  // null: a model of pixels
 };
 
-// Encoded texts of one image as inputs of its denoiser: rows (tokens x channels) of every sample, one below the other,
-// padded to the longest.
-Condition text_condition(const std::vector<at::Tensor>& samples);
-// DataError unless every prompt is a text.
-void require_texts(const std::vector<ImagePrompt>& prompts, const std::string& denoiser);
 // "the prompt \"a small ca...\"", for messages.
 std::string prompt_text(const std::string& text);
 

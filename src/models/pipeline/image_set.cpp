@@ -68,6 +68,14 @@ const std::vector<at::Tensor>& ImageSet::way(std::int64_t image) const {
   return ways_[static_cast<std::size_t>(image)];
 }
 
+const at::Tensor& ImageSet::decoded(std::int64_t image) const {
+  const auto found = decoded_.find(image);
+  if (found != decoded_.end()) return found->second;
+  at::Tensor made = pipeline_->decode(way(image).back());
+  if (static_cast<std::int64_t>(decoded_.size() + 1) * made.numel() > kept_floats) decoded_.clear();
+  return decoded_[image] = std::move(made);
+}
+
 void ImageSet::generate(Network& full_precision, bool streamed,
                         const std::function<void(std::int64_t done, std::int64_t total)>& step) {
   const auto warn = [&](const std::string& text) { warnings_.push_back(text); };
@@ -162,20 +170,12 @@ WorkItem FinishedImages::item(std::int64_t i) const {
   return item;
 }
 
-const at::Tensor& FinishedImages::decoded_reference(std::int64_t image) const {
-  const auto found = decoded_.find(image);
-  if (found != decoded_.end()) return found->second;
-  at::Tensor decoded = set_->pipeline().decode(set_->way(image).back());
-  if (static_cast<std::int64_t>(decoded_.size() + 1) * decoded.numel() > kept_floats) decoded_.clear();
-  return decoded_[image] = std::move(decoded);
-}
-
 Outputs FinishedImages::run(Network& network, const WorkItem& item) const {
   const std::vector<at::Tensor>& way_fp = set_->way(item.index);
   Outputs outputs;
   auto& named = outputs.named;
   named["latent_fp"] = way_fp.back();
-  named["image_fp"] = decoded_reference(item.index);
+  named["image_fp"] = set_->decoded(item.index);
   named["way_fp"] = at::cat(way_fp);
   if (reference_) {
     for (const char* name : {"latent", "image", "way"}) named[name] = named.at(std::string(name) + "_fp");

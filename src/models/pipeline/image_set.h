@@ -2,6 +2,7 @@
 // them, and the finished images. Specification methods 13.4, 2.8; models 15.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -63,6 +64,8 @@ class ImageSet : public GeneratedWorkload, public std::enable_shared_from_this<I
   const ImagePlan& plan() const { return plan_; }
   const at::Tensor& output(std::int64_t i) const;                // of the full-precision model for item i, all channels
   const std::vector<at::Tensor>& way(std::int64_t image) const;  // its latents behind every step
+  // The full-precision image, decoded; kept for the trials that follow, as far as there is room.
+  const at::Tensor& decoded(std::int64_t image) const;
   const Condition& condition(std::int64_t image) const;
   at::Tensor noise(std::int64_t image) const;
 
@@ -74,6 +77,7 @@ class ImageSet : public GeneratedWorkload, public std::enable_shared_from_this<I
   std::vector<Condition> conditions_;         // of every image
   std::vector<at::Tensor> inputs_, outputs_;  // of every place; outputs only where results are kept
   std::vector<std::vector<at::Tensor>> ways_;
+  mutable std::map<std::int64_t, at::Tensor> decoded_;
   std::vector<std::string> warnings_;
 };
 
@@ -96,10 +100,8 @@ class FinishedImages : public Workload {
   const ImageSet& set() const { return *set_; }
 
  private:
-  const at::Tensor& decoded_reference(std::int64_t image) const;
   std::shared_ptr<const ImageSet> set_;
   bool reference_;
-  mutable std::map<std::int64_t, at::Tensor> decoded_;
 };
 
 }  // namespace stamp

@@ -30,17 +30,10 @@ class PixArtPipeline : public FamilyPipeline {
 
   std::vector<Condition> conditions(const std::vector<ImagePrompt>& prompts, const Sampling& sampling,
                                     const std::function<void(const std::string&)>& warn) const override {
-    require_texts(prompts, denoiser());
-    if (!sampling.guided() && !sampling.negative_prompt.empty() && warn)
-      warn("the negative prompt has no effect without guidance (guidance above 1)");
-    const std::vector<at::Tensor> rows = encoded(prompts, sampling, warn);
-    std::vector<Condition> out;
-    for (std::size_t i = 0; i < prompts.size(); ++i) {
-      const at::Tensor& own = rows[i];
-      Condition condition = text_condition(sampling.guided() ? std::vector{rows.back(), own} : std::vector{own});
-      if (config().micro_conditions) add_sizes(condition, sampling);
-      out.push_back(std::move(condition));
-    }
+    std::vector<Condition> out =
+        text_conditions(prompts, sampling, warn, [&] { return encoded(prompts, sampling, warn); });
+    if (config().micro_conditions)
+      for (Condition& condition : out) add_sizes(condition, sampling);
     return out;
   }
 
