@@ -51,6 +51,28 @@ const std::vector<KnownText>& table() {
        {"python-topics.txt"},
        {},
        Part::second_half},
+      {"wikipedia",
+       "first half of an extract of English Wikipedia, plain paragraphs between <doc> lines, not pre-tokenized",
+       "Wikipedia contributors, CC BY-SA",
+       {"wikipedia_extract.utf8.txt", "text/wikipedia_extract.utf8.txt"},
+       {},
+       Part::first_half},
+      {"wikipedia-train",
+       "second half of that extract, for calibration",
+       "Wikipedia contributors, CC BY-SA",
+       {"wikipedia_extract.utf8.txt", "text/wikipedia_extract.utf8.txt"},
+       {},
+       Part::second_half},
+      {"frankenstein",
+       "a novel of 1818, whole: long sentences, one voice",
+       "M. Shelley, Frankenstein; public domain",
+       {"frankenstein.txt", "text/frankenstein.txt"},
+       {}},
+      {"tinystories",
+       "short stories in the words of small children: far from WikiText-2",
+       "Eldan and Li 2023, arXiv:2305.07759",
+       {"tinystories.utf8.txt", "text/tinystories.utf8.txt"},
+       {}},
       {"english",
        "the first that is found of wikitext2-test and python-topics",
        "for evaluation on any machine",
@@ -83,8 +105,8 @@ std::optional<fs::path> find_file(const KnownText& text) {
   std::vector<std::string> names;
   for (const char* file : files)
     if (std::string(file).find('/') == std::string::npos) names.emplace_back(file);
-  throw DataError("text \"" + what + "\": no " + join(names, " and no ") + " (or the same below wikitext-2-raw/) in " +
-                  join(text_folders(), ", ") +
+  throw DataError("text \"" + what + "\": no " + join(names, " and no ") +
+                  " (or the same below wikitext-2-raw/ or text/) in " + join(text_folders(), ", ") +
                   "; $STAMP_DATA names a folder to look in first, and a path to a UTF-8 file works too");
 }
 

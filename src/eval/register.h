@@ -2,6 +2,7 @@
 #pragma once
 #include "eval/class_accuracy.h"
 #include "eval/clip_score.h"
+#include "eval/correlation.h"
 #include "eval/decode_perplexity.h"
 #include "eval/frechet.h"
 #include "eval/image_sqnr.h"
@@ -20,6 +21,7 @@ void for_each_metric(Visitor&& visit) {
   visit.template operator()<DecodePerplexity>();
   visit.template operator()<ZeroShot>();
   visit.template operator()<Leak>();
+  visit.template operator()<Correlation>();
   visit.template operator()<NoiseSqnr>();
   visit.template operator()<ImageSqnr>();
   visit.template operator()<ClassAccuracy>();

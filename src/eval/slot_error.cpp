@@ -18,8 +18,8 @@ class SlotErrorEvaluator : public Evaluator {
   void observe(const WorkItem&, const Outputs&) override {}
 
   std::vector<Metric> finish(const std::vector<SlotResult>& slots) override {
-    double signal = 0, error = 0, decibels = 0, worst = 0;
-    std::int64_t measured = 0, finite = 0, bounded = 0, violating = 0;
+    double signal = 0, error = 0, decibels = 0, worst = 0, shares = 0;
+    std::int64_t measured = 0, finite = 0, bounded = 0, violating = 0, shared = 0;
     for (const SlotResult& slot : slots) {
       if (slot.sums.samples == 0) continue;
       if (!std::isfinite(slot.sums.error) || !std::isfinite(slot.sums.signal))
@@ -31,6 +31,10 @@ class SlotErrorEvaluator : public Evaluator {
       if (slot.sums.error > 0 && slot.sums.signal > 0) {
         ++finite;
         decibels += slot.sums.sqnr_db();
+      }
+      if (const auto share = slot.share()) {
+        ++shared;
+        shares += *share;
       }
       if (slot.theorem.empty()) {
         ++bounded;
@@ -45,6 +49,9 @@ class SlotErrorEvaluator : public Evaluator {
     if (finite > 0)
       metrics.push_back(metric("slot_sqnr_mean", decibels / static_cast<double>(finite), "dB", finite, false));
     if (measured > 0) metrics.push_back(metric("slot_error_ratio_worst", worst, "", measured, true));
+    // Of the energy behind the transform, in the rows at high bits; 2.6's rho_k.
+    if (shared > 0)
+      metrics.push_back(metric("slot_energy_share", shares / static_cast<double>(shared), "", shared, false));
     if (bounded > 0)
       metrics.push_back(metric("slot_bound_violations", static_cast<double>(violating) / static_cast<double>(bounded),
                                "", bounded, true));
