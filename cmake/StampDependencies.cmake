@@ -16,6 +16,7 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)    # tokenizer patt
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc) # NFC and Unicode categories
 pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)           # images as files
 find_package(SQLite3 REQUIRED)                       # `stamp export --format sqlite`
+find_package(ZLIB REQUIRED)                          # committed results are packed
 
 if(TARGET yaml-cpp::yaml-cpp)
   set(STAMP_YAML yaml-cpp::yaml-cpp)

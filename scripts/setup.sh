@@ -29,7 +29,7 @@ done
 
 # ---- Debian packages -------------------------------------------------------------------------------------------------
 needed=(g++ cmake ninja-build pkg-config libyaml-cpp-dev libspdlog-dev libfmt-dev catch2 libcli11-dev nlohmann-json3-dev
-  libpcre2-dev libutf8proc-dev libssl-dev libsqlite3-dev libpng-dev)
+  libpcre2-dev libutf8proc-dev libssl-dev libsqlite3-dev libpng-dev zlib1g-dev)
 # Left out without harm: faster rebuilds; benchmarks; fuzzing and formatting.
 useful=(ccache libbenchmark-dev clang libclang-rt-14-dev clang-format)
 

@@ -1,6 +1,7 @@
 #include "report/check.h"
 
 #include "cli/run_folder.h"
+#include "cli/steps.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
@@ -13,14 +14,18 @@ struct Options {
 };
 
 ExitCode run(const Front&, const Options& options) {
-  const std::vector<Expectation> expectations = read_expectations(options.against);
-  const RunFolder folder = open_run(options.folder, false);
+  return check_run(options.folder, options.against);
+}
+
+}  // namespace
+
+ExitCode check_run(const std::string& run_folder, const fs::path& against) {
+  const std::vector<Expectation> expectations = read_expectations(against);
+  const RunFolder folder = open_run(run_folder, false);
   const std::vector<Verdict> verdicts = check(report_source(folder.plan, folder.records), expectations);
   data(verdicts_text(verdicts));
   return any_miss(verdicts) ? ExitCode::outside_tolerance : ExitCode::done;
 }
-
-}  // namespace
 
 void add_check(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();

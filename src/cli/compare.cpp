@@ -3,6 +3,7 @@
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "report/changes.h"
 
 namespace stamp {
 
@@ -10,26 +11,30 @@ namespace {
 
 struct Options {
   std::string a, b;
+  bool brief = false;
 };
 
-// A whole run, or one trial of one.
-std::vector<Record> records_of(const std::string& argument) {
-  if (is_run_folder(argument)) {
-    const RunFolder run = open_run(argument, false);
-    std::vector<Record> out;
-    for (const FrozenTrial& t : run.plan.trials)
-      if (const Record* r = run.records.find(t.id)) out.push_back(*r);
-    return out;
+struct Side {
+  std::vector<Record> records;
+  std::string metric;  // of the experiment's table
+};
+
+// A whole run, a committed result, or one trial of a run.
+Side side_of(const std::string& argument) {
+  if (is_run_folder(argument) || is_committed_result(argument)) {
+    const RunFolder run = is_run_folder(argument) ? open_run(argument, false) : open_committed(argument);
+    return {planned_records(run), run.plan.table.value};
   }
   const TrialPlace place = find_trial(argument);
   const Record* record = place.run.records.find(place.id);
   if (!record) throw DataError(argument + ": the trial has not been run yet");
-  return {*record};
+  return {{*record}, place.run.plan.table.value};
 }
 
 ExitCode run(const Front&, const Options& options) {
-  const std::vector<Record> a = records_of(options.a), b = records_of(options.b);
-  data(comparison_text(compare(a, b), options.a, options.b));
+  const Side a = side_of(options.a), b = side_of(options.b);
+  data(options.brief ? changes_line(changes(a.records, b.records, b.metric)) + "\n"
+                     : comparison_text(compare(a.records, b.records), options.a, options.b));
   return ExitCode::done;
 }
 
@@ -42,8 +47,12 @@ void add_compare(CLI::App& app, Action& action) {
                             "  stamp compare runs/quickstart runs/quickstart-skip0\n"
                             "  stamp compare runs/quickstart/3f2a runs/quickstart/91bc",
                             options, run);
-  verb->add_option("A", options->a, "Run folder or DIR/TRIAL")->required();
-  verb->add_option("B", options->b, "Run folder or DIR/TRIAL")->required();
+  verb->add_option("A", options->a, "Run folder, committed result (results/NAME) or DIR/TRIAL")->required();
+  verb->add_option("B", options->b, "The same, to be held against A")->required();
+  verb->add_flag(
+      "--brief", options->brief,
+      "One line: how many trials moved from A (before) to B (now) in the metric of B's table, and the largest "
+      "change");
 }
 
 }  // namespace stamp

@@ -5,9 +5,11 @@
 
 #include "base/text.h"
 #include "cli/kinds.h"
+#include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "config/schema.h"
+#include "sweep/shipped.h"
 
 namespace stamp {
 
@@ -35,9 +37,20 @@ std::vector<Verb> verbs_of(const CLI::App& app) {
 
 // "settings" and every kind's names, as `describe` takes them.
 struct Words {
-  std::string verbs, kinds, settings;
+  std::string verbs, kinds, settings, experiments;
   std::vector<std::pair<std::string, std::string>> names;  // kind -> names
 };
+
+// Of the moment at which the completion is made; none where the program has no experiments beside it.
+std::string shipped_names() {
+  try {
+    std::vector<std::string> names;
+    for (const ShippedExperiment& e : shipped_experiments(experiments_folder())) names.push_back(e.name);
+    return join(names, " ");
+  } catch (const DataError&) {
+    return "";
+  }
+}
 
 Words words_of(const Front& front, const std::vector<Verb>& verbs) {
   Words w;
@@ -54,6 +67,7 @@ Words words_of(const Front& front, const std::vector<Verb>& verbs) {
   const Schema schema(front.catalog);
   w.settings = join(schema.paths(), " ");
   w.names.emplace_back("settings", w.settings);
+  w.experiments = shipped_names();
   return w;
 }
 
@@ -77,6 +91,8 @@ std::string bash(const std::vector<Verb>& verbs, const Words& w) {
       "      esac\n      return;;\n";
   out += "  esac\n  case $verb in\n";
   out += "    completion) COMPREPLY=($(compgen -W \"bash zsh fish\" -- \"$cur\")); return;;\n";
+  out += "    reproduce) if [ \"$COMP_CWORD\" -eq 2 ] && [[ $cur != -* ]]; then COMPREPLY=($(compgen -W \"" +
+         w.experiments + "\" -- \"$cur\")); return; fi;;\n";
   out += "    describe)\n      if [ \"$COMP_CWORD\" -eq 2 ]; then COMPREPLY=($(compgen -W \"" + w.kinds +
          "\" -- \"$cur\")); return; fi\n      case ${COMP_WORDS[2]} in\n";
   for (const auto& [kind, names] : w.names)
@@ -106,7 +122,10 @@ std::string zsh(const std::vector<Verb>& verbs, const Words& w) {
       "sqlite;;\n        plan) compadd text json;;\n        explain) compadd text svg json;;\n"
       "      esac\n      return;;\n  esac\n";
   out +=
-      "  case ${words[2]} in\n    completion) compadd bash zsh fish; return;;\n    describe)\n      if (( CURRENT == 3 "
+      "  case ${words[2]} in\n    completion) compadd bash zsh fish; return;;\n    reproduce) if (( CURRENT == 3 )) && "
+      "[[ ${words[3]} != -* ]]; then compadd -- " +
+      w.experiments +
+      "; return; fi;;\n    describe)\n      if (( CURRENT == 3 "
       ")); then compadd -- " +
       w.kinds + "; return; fi\n      case ${words[3]} in\n";
   for (const auto& [kind, names] : w.names) out += "        " + kind + ") compadd -- " + names + ";;\n";
@@ -139,6 +158,7 @@ std::string fish(const std::vector<Verb>& verbs, const Words& w) {
       out += fmt::format("complete -c stamp -n '__fish_seen_subcommand_from {}' -l {}{}\n", v.name, f.substr(2), extra);
     }
   out += "complete -c stamp -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n";
+  out += "complete -c stamp -n '__fish_seen_subcommand_from reproduce' -f -a '" + w.experiments + "'\n";
   out += "complete -c stamp -n '__fish_seen_subcommand_from describe' -f -a '" + w.kinds + "'\n";
   for (const auto& [kind, names] : w.names)
     out += fmt::format(

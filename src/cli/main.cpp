@@ -50,6 +50,7 @@ int run(int argc, char** argv) {
   add_validate(app, action);
   add_plan(app, action);
   add_run(app, action);
+  add_reproduce(app, action);
   add_watch(app, action);
   add_generate(app, action);
   add_sample(app, action);

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "cli/run_folder.h"
+#include "cli/steps.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/worker_process.h"
@@ -11,11 +12,6 @@ namespace stamp {
 
 namespace {
 
-struct Options {
-  std::string folder, figure;
-  bool data_only = false;
-};
-
 // The environment that scripts/setup.sh makes has matplotlib; any other python3 may.
 fs::path python() {
   std::error_code ec;
@@ -23,7 +19,13 @@ fs::path python() {
   return fs::exists(own, ec) ? own : fs::path("/usr/bin/env");
 }
 
-ExitCode run(const Front&, const Options& options) {
+ExitCode run(const Front&, const PlotRequest& request) {
+  return plot_run(request);
+}
+
+}  // namespace
+
+ExitCode plot_run(const PlotRequest& options) {
   const RunFolder folder = open_run(options.folder, true);
   const ReportSource source = report_source(folder.plan, folder.records);
   const fs::path plots = folder.store.plots_folder();
@@ -60,10 +62,8 @@ ExitCode run(const Front&, const Options& options) {
   return ExitCode::done;
 }
 
-}  // namespace
-
 void add_plot(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PlotRequest>();
   CLI::App* verb = add_verb(app, action, "plot", "Write the data of the plots (CSV) and draw them (PNG and SVG)",
                             "  stamp plot runs/quickstart\n"
                             "  stamp plot runs/quickstart --figure bound",

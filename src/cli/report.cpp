@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/explaining.h"
 #include "cli/run_folder.h"
+#include "cli/steps.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "report/page.h"
@@ -14,11 +15,6 @@
 namespace stamp {
 
 namespace {
-
-struct Options {
-  std::vector<std::string> folders;
-  std::string output;
-};
 
 constexpr std::uintmax_t largest_figure = 4 << 20;  // bytes; a page that nobody can open helps nobody
 
@@ -78,7 +74,13 @@ PageRun page_run(const std::string& folder) {
   return page;
 }
 
-ExitCode run(const Front&, const Options& options) {
+ExitCode run(const Front&, const ReportRequest& request) {
+  return report_runs(request);
+}
+
+}  // namespace
+
+ExitCode report_runs(const ReportRequest& options) {
   PageRequest request;
   const std::vector<std::string> folders = run_folders(options.folders);
   for (const std::string& folder : folders) request.runs.push_back(page_run(folder));
@@ -100,10 +102,8 @@ ExitCode run(const Front&, const Options& options) {
   return ExitCode::done;
 }
 
-}  // namespace
-
 void add_report(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReportRequest>();
   CLI::App* verb =
       add_verb(app, action, "report", "One HTML page of one or several runs, for the eye; needs no network",
                "  stamp report runs/quickstart\n"

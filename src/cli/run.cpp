@@ -8,8 +8,8 @@
 
 #include "base/text.h"
 #include "cli/machine.h"
-#include "cli/planning.h"
 #include "cli/run_folder.h"
+#include "cli/steps.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/worker_process.h"
@@ -19,11 +19,6 @@
 namespace stamp {
 
 namespace {
-
-struct Options : PlanRequest {
-  bool fail_fast = false;
-  int threads = 0;  // 0: $STAMP_THREADS, else the worker's own choice
-};
 
 // A run that was killed a moment ago may still be letting go of the folder.
 std::unique_ptr<FileLock> lock_with_patience(const RunStore& store) {
@@ -106,10 +101,16 @@ ExitCode finish(const RunStore& store, const FrozenPlan& plan, const std::vector
   return failed.empty() ? ExitCode::done : ExitCode::trials_failed;
 }
 
-ExitCode run(const Front& front, const Options& options) {
+ExitCode run(const Front& front, const RunRequest& request) {
+  return run_experiment(request, front.catalog).code;
+}
+
+}  // namespace
+
+RunOutcome run_experiment(const RunRequest& options, const Catalog& catalog) {
   // The worker, and the speed kept of this machine, go by the variable: one way in, and the option wins.
   if (options.threads > 0) setenv("STAMP_THREADS", std::to_string(options.threads).c_str(), 1);
-  Planned planned = plan_experiment(options, front.catalog);
+  Planned planned = plan_experiment(options, catalog);
   const RunStore store(planned.folder);
   store.make_folders();
   const std::unique_ptr<FileLock> lock = lock_with_patience(store);
@@ -118,14 +119,13 @@ ExitCode run(const Front& front, const Options& options) {
   const ReadRecords records = store.read(false);
   for (const std::string& notice : records.notices) say(notice);
 
-  Surroundings around(front.catalog, planned.plan.base);
+  Surroundings around(catalog, planned.plan.base);
   set_states(
       planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
       [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
   const Estimate guess = estimate(
-      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, front.catalog,
-      this_machine(Measure::never));
-  say(plan_sentence(planned.plan, shared_work(planned.plan, front.catalog), guess));
+      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, catalog, this_machine(Measure::never));
+  say(plan_sentence(planned.plan, shared_work(planned.plan, catalog), guess));
   const FrozenPlan frozen = freeze_into(store, planned, options.smoke);
 
   std::vector<std::string> selected, todo, missing;
@@ -157,13 +157,21 @@ ExitCode run(const Front& front, const Options& options) {
   const bool all_missing = !missing.empty() && todo.empty() &&
                            std::none_of(planned.plan.trials.begin(), planned.plan.trials.end(),
                                         [](const PlannedTrial& t) { return t.state == TrialState::done; });
-  return code == ExitCode::done && all_missing ? ExitCode::missing : code;
+  return {code == ExitCode::done && all_missing ? ExitCode::missing : code, planned.folder};
 }
 
-}  // namespace
+void add_run_options(CLI::App& verb, RunRequest& request) {
+  verb.add_flag("--smoke", request.smoke,
+                "Does everything run? One short window, the first trial of every method; the folder ends in -smoke");
+  verb.add_option("--output", request.output, "Run folder (default: runs/<name>)");
+  verb.add_flag("--fail-fast", request.fail_fast, "Stop at the first failed trial");
+  verb.add_option("--threads", request.threads,
+                  "Threads of the numeric kernels (default: $STAMP_THREADS, else all usable cores)")
+      ->check(CLI::Range(1, 4096));
+}
 
 void add_run(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunRequest>();
   CLI::App* verb =
       add_verb(app, action, "run", "Run what is missing and print the table; the same command continues after any stop",
                "  stamp run experiments/quickstart/sweep.yaml\n"
@@ -174,13 +182,7 @@ void add_run(CLI::App& app, Action& action) {
   verb->add_option("--set", options->overrides, "Override one setting, a.b=value; may be repeated")
       ->allow_extra_args(false);
   verb->add_option("--only", options->only, "Only these trials, path=value,path=value");
-  verb->add_flag("--smoke", options->smoke,
-                 "Does everything run? One short window, the first trial of every method; the folder ends in -smoke");
-  verb->add_option("--output", options->output, "Run folder (default: runs/<name>)");
-  verb->add_flag("--fail-fast", options->fail_fast, "Stop at the first failed trial");
-  verb->add_option("--threads", options->threads,
-                   "Threads of the numeric kernels (default: $STAMP_THREADS, else all usable cores)")
-      ->check(CLI::Range(1, 4096));
+  add_run_options(*verb, *options);
 }
 
 }  // namespace stamp

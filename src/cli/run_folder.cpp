@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <set>
+#include <sstream>
 
 #include "base/error.h"
+#include "base/gzip.h"
 #include "base/text.h"
 #include "cli/terminal.h"
+#include "results/read_records.h"
 
 namespace stamp {
 
@@ -40,6 +43,14 @@ fs::path scripts_folder() {
   return resource("STAMP_SCRIPTS", "scripts");
 }
 
+fs::path experiments_folder() {
+  return resource("STAMP_EXPERIMENTS", "experiments");
+}
+
+fs::path results_folder() {
+  return resource("STAMP_RESULTS", "results");
+}
+
 bool is_run_folder(const std::string& path) {
   std::error_code ec;
   return fs::is_regular_file(fs::path(path) / "plan.json", ec);
@@ -52,6 +63,31 @@ RunFolder open_run(const std::string& folder, bool with_slots) {
   run.records = run.store.read(with_slots);
   for (const std::string& notice : run.records.notices) say(notice);
   return run;
+}
+
+bool is_committed_result(const fs::path& folder) {
+  std::error_code ec;
+  return fs::is_regular_file(folder / "plan.json.gz", ec);
+}
+
+RunFolder open_committed(const fs::path& folder) {
+  const fs::path plan = folder / "plan.json.gz", records = folder / "records.jsonl.gz";
+  RunFolder run;
+  run.store = RunStore(folder);
+  const Json json = Json::parse(read_gzip(plan), nullptr, false);
+  if (json.is_discarded()) throw DataError(plan.string() + ": is not whole JSON");
+  run.plan = plan_from_json(json, plan.string());
+  std::istringstream text(read_gzip(records));
+  run.records = read_records(text, records.string(), false);
+  for (const std::string& notice : run.records.notices) say(notice);
+  return run;
+}
+
+std::vector<Record> planned_records(const RunFolder& run) {
+  std::vector<Record> out;
+  for (const FrozenTrial& t : run.plan.trials)
+    if (const Record* r = run.records.find(t.id)) out.push_back(*r);
+  return out;
 }
 
 ReportSource report_source(const FrozenPlan& plan, const ReadRecords& records) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "report/reference.h"
 #include "report/source.h"
@@ -17,6 +18,11 @@ struct RunFolder {
 };
 // DataError when there is no plan. Notices of damaged lines are said on stderr.
 RunFolder open_run(const std::string& folder, bool with_slots);
+// A committed result (results/NAME of scripts/publish.py), whose plan and records are packed; without slots. DataError.
+bool is_committed_result(const fs::path& folder);
+RunFolder open_committed(const fs::path& folder);
+// The newest records of the plan's trials, in its order.
+std::vector<Record> planned_records(const RunFolder& run);
 
 ReportSource report_source(const FrozenPlan& plan, const ReadRecords& records);
 // The table's paper entry, if it names one; a missing configs folder is said and costs the paper columns only.
@@ -30,9 +36,12 @@ struct TrialPlace {
 TrialPlace find_trial(const std::string& argument);
 bool is_run_folder(const std::string& path);
 
-// configs/paper of $STAMP_CONFIGS, of the sources, or beside the program; scripts likewise ($STAMP_SCRIPTS).
+// configs/paper of $STAMP_CONFIGS, of the sources, or beside the program; the others likewise ($STAMP_SCRIPTS,
+// $STAMP_EXPERIMENTS, $STAMP_RESULTS).
 fs::path paper_folder();
 fs::path scripts_folder();
+fs::path experiments_folder();
+fs::path results_folder();
 fs::path program_folder();  // of this executable
 
 }  // namespace stamp

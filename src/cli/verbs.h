@@ -21,6 +21,7 @@ using Action = std::function<ExitCode(const Front&)>;
 void add_validate(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
+void add_reproduce(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_sample(CLI::App& app, Action& action);
 void add_ls(CLI::App& app, Action& action);

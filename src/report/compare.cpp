@@ -58,14 +58,25 @@ MetricDifference metric_difference(const Metric& a, const Metric& b) {
   return d;
 }
 
-// Settings of one trial among those that vary in its run: enough to recognise it.
-std::string describe(const Record& r, const Settings& s, const std::vector<Settings>& all) {
-  std::vector<std::string> parts, varied;
+// Paths that take more than one value in a run.
+std::vector<std::string> varied_in(const std::vector<Settings>& all) {
+  std::vector<std::string> varied;
   for (const std::string& path : paths_of(all, {}))
     if (values_at(all, path).size() > 1) varied.push_back(path);
+  return varied;
+}
+
+// Settings of one trial among those that vary in its run: enough to recognise it.
+std::string settings_text(const Settings& s, const std::vector<std::string>& varied) {
+  std::vector<std::string> parts;
   for (const std::string& path : varied) parts.push_back(short_name(path, varied) + "=" + value_at(s, path));
+  return join(parts, ", ");
+}
+
+std::string describe(const Record& r, const Settings& s, const std::vector<std::string>& varied) {
+  const std::string settings = settings_text(s, varied);
   std::string text = r.id;
-  if (!parts.empty()) text += " (" + join(parts, ", ") + ")";
+  if (!settings.empty()) text += " (" + settings + ")";
   if (r.status != "done") text += " failed";
   return text;
 }
@@ -120,6 +131,7 @@ Comparison compare(const std::vector<Record>& a, const std::vector<Record>& b) {
     for (const std::string& path : ignored) s.erase(path);
     return s;
   };
+  const std::vector<std::string> varied_a = varied_in(sa), varied_b = varied_in(sb);
   const bool single = a.size() == 1 && b.size() == 1;
   std::vector<bool> used(b.size(), false);
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -128,11 +140,11 @@ Comparison compare(const std::vector<Record>& a, const std::vector<Record>& b) {
       if (!used[j] && a[i].status == "done" && b[j].status == "done" && (single || key(sa[i]) == key(sb[j])))
         partner = j;
     if (partner == b.size()) {
-      out.only_a.push_back(describe(a[i], sa[i], sa));
+      out.only_a.push_back(describe(a[i], sa[i], varied_a));
       continue;
     }
     used[partner] = true;
-    TrialPair pair{a[i].id, b[partner].id, {}, {}};
+    TrialPair pair{a[i].id, b[partner].id, settings_text(sb[partner], varied_b), {}, {}};
     for (const std::string& path : paths_of({sa[i]}, {sb[partner]}))
       if (value_at(sa[i], path) != value_at(sb[partner], path))
         pair.settings.push_back({path, value_at(sa[i], path), value_at(sb[partner], path)});
@@ -141,7 +153,7 @@ Comparison compare(const std::vector<Record>& a, const std::vector<Record>& b) {
     out.pairs.push_back(std::move(pair));
   }
   for (std::size_t j = 0; j < b.size(); ++j)
-    if (!used[j]) out.only_b.push_back(describe(b[j], sb[j], sb));
+    if (!used[j]) out.only_b.push_back(describe(b[j], sb[j], varied_b));
   return out;
 }
 

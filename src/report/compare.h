@@ -22,7 +22,8 @@ struct MetricDifference {
 };
 
 struct TrialPair {
-  std::string a, b;  // ids
+  std::string a, b;   // ids
+  std::string label;  // B's settings among those that vary in it: "method=rtn, transform=haar"
   std::vector<SettingDifference> settings;
   std::vector<MetricDifference> metrics;
 };

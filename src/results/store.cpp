@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "results/read_records.h"
 
 namespace stamp {
 
@@ -90,14 +91,8 @@ void RunStore::append(const Record& record) const {
   append_line(records_path(), to_json(record).dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-ReadRecords RunStore::read(bool with_slots) const {
+ReadRecords read_records(std::istream& in, const std::string& name, bool with_slots) {
   ReadRecords out;
-  std::error_code ec;
-  if (!fs::exists(records_path(), ec)) return out;
-  if (!fs::is_regular_file(records_path(), ec))
-    throw StoreError(fmt::format("{}: is not a regular file", records_path().string()));
-  std::ifstream in(records_path(), std::ios::binary);
-  if (!in) throw StoreError(fmt::format("{}: cannot be read", records_path().string()));
   std::unordered_map<std::string, std::size_t> place;
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {
@@ -105,7 +100,7 @@ ReadRecords RunStore::read(bool with_slots) const {
     if (torn) {
       if (!line.empty())
         out.notices.push_back(fmt::format("{}:{}: the last line is torn ({} bytes, an interrupted write); not counted",
-                                          records_path().string(), number, line.size()));
+                                          name, number, line.size()));
       break;
     }
     ++out.lines;
@@ -118,13 +113,22 @@ ReadRecords RunStore::read(bool with_slots) const {
       else
         out.records[it->second] = std::move(record);
     } catch (const Json::exception& e) {
-      out.notices.push_back(
-          fmt::format("{}:{}: not a whole JSON line, left out: {}", records_path().string(), number, e.what()));
+      out.notices.push_back(fmt::format("{}:{}: not a whole JSON line, left out: {}", name, number, e.what()));
     } catch (const DataError& e) {
-      out.notices.push_back(fmt::format("{}:{}: left out: {}", records_path().string(), number, e.what()));
+      out.notices.push_back(fmt::format("{}:{}: left out: {}", name, number, e.what()));
     }
   }
   return out;
+}
+
+ReadRecords RunStore::read(bool with_slots) const {
+  std::error_code ec;
+  if (!fs::exists(records_path(), ec)) return {};
+  if (!fs::is_regular_file(records_path(), ec))
+    throw StoreError(fmt::format("{}: is not a regular file", records_path().string()));
+  std::ifstream in(records_path(), std::ios::binary);
+  if (!in) throw StoreError(fmt::format("{}: cannot be read", records_path().string()));
+  return read_records(in, records_path().string(), with_slots);
 }
 
 }  // namespace stamp

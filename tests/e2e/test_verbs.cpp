@@ -7,9 +7,9 @@ using namespace stamp::test;
 namespace {
 
 const std::vector<std::string>& verbs() {
-  static const std::vector<std::string> names{"validate", "plan",     "run",     "watch",  "ls",      "show",
-                                              "log",      "table",    "plot",    "report", "explain", "compare",
-                                              "check",    "describe", "inspect", "doctor", "export",  "completion"};
+  static const std::vector<std::string> names{
+      "validate", "plan",    "run",     "reproduce", "watch",    "ls",      "show",   "log",    "table",     "plot",
+      "report",   "explain", "compare", "check",     "describe", "inspect", "doctor", "export", "completion"};
   return names;
 }
 
@@ -131,6 +131,9 @@ TEST_CASE("compare and check on two runs") {
   CHECK(compare.code == 0);
   CHECK(contains(compare.out, "quantization.activations.bits: 4 | 8"));
   CHECK(contains(compare.out, "over 2 pairs"));
+  const Ended brief = box.stamp({"compare", "runs/tiny", "runs/tiny", "--brief"});
+  CHECK(brief.out == "unchanged: perplexity of 6 trials\n");
+  CHECK(contains(box.stamp({"compare", "runs/tiny", "runs/b", "--brief"}).out, " of 6 trials moved, perplexity by at"));
 
   const std::vector<std::string> ids = box.ids();
   const double value = box.records().find(ids[0])->metrics[0].value;
@@ -173,6 +176,7 @@ TEST_CASE("describe, doctor, completion follow the catalog") {
     for (const std::string& verb : verbs()) CHECK(contains(completion.out, verb));
     CHECK(contains(completion.out, "quantization.sequence.transform"));
     CHECK(contains(completion.out, "quarot"));
+    CHECK(contains(completion.out, "llm_table2_parts"));  // what `reproduce` takes
   }
 }
 
@@ -181,10 +185,12 @@ TEST_CASE("bash accepts the completion, and it completes") {
   box.write("complete.bash",
             box.stamp({"completion", "bash"}).out +
                 "\nCOMP_WORDS=(stamp des); COMP_CWORD=1; _stamp; echo \"${COMPREPLY[*]}\"\n"
-                "COMP_WORDS=(stamp describe transforms kl); COMP_CWORD=3; _stamp; echo \"${COMPREPLY[*]}\"\n");
+                "COMP_WORDS=(stamp describe transforms kl); COMP_CWORD=3; _stamp; echo \"${COMPREPLY[*]}\"\n"
+                "COMP_WORDS=(stamp reproduce quick); COMP_CWORD=2; _stamp; echo \"${COMPREPLY[*]}\"\n"
+                "COMP_WORDS=(stamp reproduce --no-p); COMP_CWORD=2; _stamp; echo \"${COMPREPLY[*]}\"\n");
   REQUIRE(std::system(("bash " + (box.path() / "complete.bash").string() + " > " + (box.path() / "out.txt").string())
                           .c_str()) == 0);
-  CHECK(slurp(box.path() / "out.txt") == "describe\nklt\n");
+  CHECK(slurp(box.path() / "out.txt") == "describe\nklt\nquickstart\n--no-plots\n");
 }
 
 TEST_CASE("inspect tells what a model is, and refuses a damaged one with exit code 6") {

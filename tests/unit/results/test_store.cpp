@@ -2,9 +2,11 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/seed.h"
+#include "results/read_records.h"
 #include "results/store.h"
 #include "support/catch.h"
 #include "support/scratch.h"
@@ -181,4 +183,16 @@ TEST_CASE("a writer killed at random moments leaves whole lines and at most one 
     seen = read.records.size();
   }
   CHECK(seen > 0);
+}
+
+TEST_CASE("records are read from any text as from a run folder's file") {
+  const std::string one = to_json(simple("a", 1)).dump(), two = to_json(simple("a", 2)).dump();
+  std::istringstream text(one + "\nnot json\n" + two + "\n" + two.substr(0, 9));
+  const ReadRecords read = read_records(text, "packed.gz", true);
+  REQUIRE(read.records.size() == 1);
+  CHECK(read.records[0].metrics.at(0).value == 2);
+  CHECK(read.lines == 3);
+  REQUIRE(read.notices.size() == 2);
+  CHECK(read.notices[0].find("packed.gz:2: not a whole JSON line") == 0);
+  CHECK(read.notices[1].find("packed.gz:4: the last line is torn") == 0);
 }
