@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Builds the benchmarks and runs them: both sides of every ratio in one run. For a quiet machine: other work only adds time.
 #
-#   scripts/bench.sh [forward] [quantizer] [gptq] [sweep]      all without names
+#   scripts/bench.sh [forward] [quantizer] [gptq] [images] [sweep]      all without names
 #
 #   forward     a forward pass of SmolLM2-135M beside transformers (scripts/reference.sh installs it), and a W4A4KV4 Haar
 #               pass beside the full-precision one
 #   quantizer   fused Haar + quantization + inverse beside a copy, eager ATen and torch.compile; DCT by FFT beside GEMM; WHT
 #   gptq        GPTQ of SmolLM2's first blocks beside the same algorithm in eager PyTorch, with this schedule and as published
+#   images      a denoising step of the trained DiT beside diffusers', and quantized beside full precision; haar2d with
+#               blocks of 64 beside eager ATen
 #   sweep       24 trials (3 methods x 2 transforms x 4 numbers of high tokens) as one sweep beside the same trials run one
 #               by one, each from an empty cache; STAMP_BENCH_WINDOWS windows of 2048 tokens, 2 without it
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -18,14 +20,14 @@ for argument in "$@"; do
       sed -n '2,/^source/{/^source/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
       exit 0
       ;;
-    forward | quantizer | gptq | sweep) wanted+=("$argument") ;;
-    *) fail "unknown benchmark $argument" "There are forward, quantizer, gptq and sweep." ;;
+    forward | quantizer | gptq | images | sweep) wanted+=("$argument") ;;
+    *) fail "unknown benchmark $argument" "There are forward, quantizer, gptq, images and sweep." ;;
   esac
 done
-if [ ${#wanted[@]} = 0 ]; then wanted=(forward quantizer gptq sweep); fi
+if [ ${#wanted[@]} = 0 ]; then wanted=(forward quantizer gptq images sweep); fi
 
 configure -DSTAMP_BUILD_BENCH=ON
-build_targets stamp stamp-worker bench_forward bench_quantizer bench_gptq
+build_targets stamp stamp-worker bench_forward bench_quantizer bench_gptq bench_dit bench_grid
 note "revision $(git -C "$root" rev-parse --short HEAD), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
 
 # Seconds of one `stamp run` of the sweep in FOLDER/../sweep.yaml, with its own empty cache and run folder.
@@ -76,6 +78,7 @@ for name in "${wanted[@]}"; do
     forward) "$build/bin/bench_forward" ;;
     quantizer) "$build/bin/bench_quantizer" ;;
     gptq) "$build/bin/bench_gptq" ;;
+    images) "$build/bin/bench_dit" && "$build/bin/bench_grid" ;;
     sweep) bench_sweep ;;
   esac
 done

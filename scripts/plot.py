@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws the figures of a run from the CSV files that `stamp plot` writes (docs/records.md, "Plot data").
 
-    scripts/plot.py FOLDER [--figure perplexity|bound|energy|images|steps|blocks] [--output FOLDER]
+    scripts/plot.py FOLDER [--figure perplexity|bound|energy|curves|images|steps|blocks] [--output FOLDER]
     scripts/plot.py --self-test
 
 Every figure is written as PNG and SVG. One colour is one method in all figures; transforms differ by hatch, marker and line
@@ -18,6 +18,7 @@ import textwrap
 try:
     import numpy as np
 
+    from plot_curves import draw_curves
     from plot_images import draw_blocks, draw_images, draw_steps
     from plot_looks import (MOST_LINES, caption, distinct, finite, legend, method_colours, plt, short, transform_styles)
 except ImportError as error:
@@ -257,6 +258,8 @@ FIGURES = {
               ["samples", "bits", "signal", "error", "b1", "b2", "b3", "b4", "worst_ratio"], ("model",)),
     "energy": (draw_energy, ["model", "method", "transform", "label", "kind"],
                ["slots", "tokens", "row_from", "row_to", "relative", "bits"], ("model",)),
+    "curves": (draw_curves, ["model", "method", "transform", "series", "axis", "metric", "unit", "protocol"],
+               ["x", "value", "low", "high", "n", "fp", "lower_is_better"], ("model", "axis", "protocol")),
     "images": (draw_images, ["model", "method", "transform", "label", "folder", "protocol"],
                ["images", "latent_sqnr", "activation_bits", "weight_bits"], ("model", "protocol")),
     "steps": (draw_steps, ["model", "method", "transform", "label"],

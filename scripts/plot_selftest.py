@@ -98,6 +98,20 @@ def quiet(_):
     pass
 
 
+def curve_rows():
+    """Three transforms over average bits with three seeds each, and a single point of another kind."""
+    rows = []
+    for transform in TRANSFORMS:
+        for bits in (4.0, 4.03, 4.125, 4.5, 5.0):
+            for seed in range(3):
+                rows.append({"id": "0", "model": "made-up", "method": "quarot", "transform": transform, "series": "kind=two_level", "axis": "average bits",
+                             "x": bits, "metric": "perplexity", "unit": "", "value": 24 + (9 - TRANSFORMS.index(transform)) ** (5 - bits) + seed / 10, "low": "",
+                             "high": "", "n": 4, "fp": 24.15, "lower_is_better": 1, "protocol": PROTOCOL})
+    rows.append({**rows[0], "series": "kind=integer", "value": 25})
+    rows.append({**rows[0], "value": "nan"})
+    return rows
+
+
 def run(draw):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name) / "plots"
@@ -128,12 +142,14 @@ def run(draw):
         expect("images", draw("images", folder, folder, quiet), {"images": {"pictures": 3}})
         expect("steps", draw("steps", folder, folder, quiet), {"steps": {"lines": 6}})
         expect("blocks", draw("blocks", folder, folder, quiet), {"blocks": {"lines": 6}})
-        for stem in ("perplexity", "energy", "bound", "images", "steps", "blocks"):
+        write(folder / "curves.csv", curve_rows())
+        expect("curves", draw("curves", folder, folder, quiet), {"curves": {"lines": 4, "points": 46}})
+        for stem in ("curves", "perplexity", "energy", "bound", "images", "steps", "blocks"):
             for suffix in ("png", "svg"):
                 size = (folder / f"{stem}.{suffix}").stat().st_size
                 if size < 10_000:
                     faults.append(f"{stem}.{suffix} has {size} bytes: it is empty")
     for fault in faults:
         print(f"plot.py --self-test: {fault}")
-    print("plot.py --self-test:", "failed" if faults else "8 figures as they should be")
+    print("plot.py --self-test:", "failed" if faults else "9 figures as they should be")
     return 1 if faults else 0

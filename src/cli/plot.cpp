@@ -70,7 +70,7 @@ void add_plot(CLI::App& app, Action& action) {
                             options, run);
   verb->add_option("DIR", options->folder, "Run folder")->required();
   verb->add_option("--figure", options->figure,
-                   "One figure: perplexity, bound, energy, images, steps or blocks (default: all)");
+                   "One figure: perplexity, bound, energy, curves, images, steps or blocks (default: all)");
   verb->add_flag("--data-only", options->data_only, "Write the CSV files and draw nothing");
 }
 

@@ -260,6 +260,8 @@ std::vector<PlotFile> plot_files(const ReportSource& source) {
   if (texts || !images) files.push_back({"perplexity.csv", perplexity_csv(source, "perplexity")});
   files.push_back({"bound.csv", bound_csv(source)});
   files.push_back({"energy.csv", energy_csv(source)});
+  if (std::string curves = curves_csv(source); std::count(curves.begin(), curves.end(), '\n') > 1)
+    files.push_back({"curves.csv", std::move(curves)});
   if (!images) return files;
   files.push_back({"images.csv", images_csv(source)});
   files.push_back({"steps.csv", steps_csv(source)});

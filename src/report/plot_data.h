@@ -15,6 +15,10 @@ std::string images_csv(const ReportSource& source);
 std::string steps_csv(const ReportSource& source);   // SQNR of every denoising step
 std::string blocks_csv(const ReportSource& source);  // needs records read with their slots
 
+// The table's metric against every number that takes three values or more in the sweep, one line a point; the average
+// bits stand for the settings that make them.
+std::string curves_csv(const ReportSource& source);
+
 struct PlotFile {
   std::string name, text;  // "bound.csv"
 };

@@ -126,6 +126,58 @@ TEST_CASE("plot data of images hold every step, every block and where the pictur
   CHECK(at(images, 1, "protocol") == "3 images");
 }
 
+namespace {
+
+// A method at four numbers of high rows with two seeds, and one trial that spreads its bits evenly.
+ReportSource with_numbers() {
+  ReportSource s;
+  s.table.value = "perplexity";
+  int n = 0;
+  for (int seed : {0, 1})
+    for (int high : {16, 32, 64, 128}) {
+      ReportTrial t = trial("t" + std::to_string(n++), "rtn", "haar", 100.0 - high + seed);
+      t.labels[0]["quantization.allocation.high_tokens"] = high;
+      t.labels[0]["calibration.seed"] = seed;
+      t.record->averages["activation_bits"] = 4 + 4.0 * high / 2048;
+      s.trials.push_back(t);
+    }
+  ReportTrial even = trial("even", "rtn", "haar", 150);
+  even.labels[0]["quantization.allocation.kind"] = "uniform";
+  even.record->averages["activation_bits"] = 4.0;
+  s.trials.push_back(even);
+  for (ReportTrial& t : s.trials)
+    if (t.id != "even") t.labels[0]["quantization.allocation.kind"] = "two_level";
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("curves stand over the average bits where these vary, and leave out what sets them and seeds") {
+  const auto table = rows(curves_csv(with_numbers()));
+  REQUIRE(table.size() == 1 + 9);
+  CHECK(at(table, 1, "axis") == "average bits");
+  CHECK(at(table, 1, "x") == "4.03125");
+  CHECK(at(table, 1, "value") == "84");
+  CHECK(at(table, 1, "series") == "kind=two_level");
+  CHECK(at(table, 9, "series") == "kind=uniform");
+  CHECK(at(table, 9, "x") == "4");
+}
+
+TEST_CASE("curves stand over any number of three values; two are no curve") {
+  ReportSource s = with_numbers();
+  for (ReportTrial& t : s.trials) {
+    t.record->averages["activation_bits"] = 4.0;
+    if (t.id != "even")
+      t.labels[0]["quantization.sequence.levels"] = t.labels[0]["quantization.allocation.high_tokens"];
+    t.labels[0].erase("quantization.allocation.high_tokens");
+  }
+  const auto table = rows(curves_csv(s));
+  REQUIRE(table.size() == 1 + 8);  // the even one has no levels
+  CHECK(at(table, 8, "axis") == "quantization.sequence.levels");
+  CHECK(at(table, 8, "x") == "128");
+  CHECK(rows(curves_csv(grid_source())).size() == 1);
+}
+
 TEST_CASE("a run of texts has plot files of texts, one of images those of images") {
   const auto names = [](const ReportSource& source) {
     std::vector<std::string> out;
