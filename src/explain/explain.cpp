@@ -124,7 +124,7 @@ Left left_of(const Json& quantization, const NetworkSizes& n, bool diffusion, st
   high = high > 0 ? std::max<std::int64_t>(high - left.skip, 1) : 0;
   const std::int64_t rows = std::max<std::int64_t>(tokens - left.skip, 1);
   const bool automatic = !sequence.contains("levels") || !sequence.at("levels").is_number();
-  if (left.transform == "haar")
+  if (left.transform == "haar" || left.transform == "haar_packets")
     left.levels = automatic ? haar_auto_levels(rows, high) : whole(sequence, "levels", 0);
   else if (left.transform == "haar2d")
     left.levels = automatic ? haar2d_auto_levels(left.height, left.width, high) : whole(sequence, "levels", 0);
