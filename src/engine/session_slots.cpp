@@ -110,7 +110,15 @@ std::vector<SlotPlan> Session::slots(const TrialSpec& spec, Monitor& monitor) {
     return plans;
   }
   set_transforms(plans, spec.quantization, tokens, options_.gemm, calibrated_transform(spec, monitor), width);
-  set_bits(plans, spec.quantization.allocation, tokens, row_energies(spec, plans, monitor));
+  const AllocationSpec& allocation = spec.quantization.allocation;
+  if (const auto joint = set_bits(plans, allocation, tokens, row_energies(spec, plans, monitor))) {
+    const std::string noise = fmt::format("{:.6g}, and no choice has less than {:.6g}", joint->loss, joint->bound);
+    monitor.info(fmt::format("allocation {}: {:.6g} bits on average over all slots, predicted noise {}",
+                             allocation.kind, joint->average_bits, noise));
+    if (!joint->exact)
+      monitor.warn(fmt::format("allocation {}: too many choices come close to tell the best; its predicted noise is {}",
+                               allocation.kind, noise));
+  }
   set_rules(plans, spec.quantization, tokens, options_.gemm, width);
   return plans;
 }

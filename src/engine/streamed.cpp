@@ -153,6 +153,11 @@ class Walk {
       if (request_.passes[i].statistics) result_.passes[i].statistics.resize(plans.size());
     quantized_bits_.resize(request_.passes.size());
     if (plans.empty() || request_.tokens == 0) return;
+    if (joint_allocation(spec().allocation.kind))
+      throw TrialError("unsupported",
+                       fmt::format("allocation {} shares bits out among all slots, and a streamed trial sees those of "
+                                   "one block at a time; model.streamed: false, or allocation two_level or integer",
+                                   spec().allocation.kind));
     bases_needed_ = needs_bases(spec());
     energies_needed_ = needs_row_energies(spec().allocation);
     if ((bases_needed_ || energies_needed_) && request_.calibration->tokens_per_item() != request_.tokens)

@@ -38,6 +38,12 @@ TrialSpec with_budget(const std::string& kind) {
   return t;
 }
 
+TrialSpec with_joint(const std::string& kind) {
+  TrialSpec t = test::fake_trial();
+  t.quantization.allocation = {kind, complete_options(allocator(kind).info, {{"average_bits", 4.5}}, "allocation")};
+  return t;
+}
+
 // What must not depend on whether shared work was done now or earlier.
 Json comparable(Record r) {
   r.timing_s.clear();
@@ -178,6 +184,8 @@ TEST_CASE("cached and uncached runs give equal records") {
   const test::Scratch scratch;
   std::vector<TrialSpec> trials{with_transform("haar"), with_transform("klt"), with_transform("haar_packets"),
                                 with_budget("optimal"), with_budget("integer")};
+  trials.push_back(with_joint("budget"));
+  trials.push_back(with_joint("integer_joint"));
   TrialSpec energy = test::fake_trial();
   energy.quantization.allocation.options["pick"] = "energy";
   trials.push_back(energy);
@@ -275,6 +283,28 @@ TEST_CASE("calibrated allocations meet the budget and use the energies") {
     REQUIRE(r.status == "done");
     CHECK(r.averages["activation_bits"].get<double>() == Approx(4.5).epsilon(1e-4));
     CHECK(value(r, "slot_sqnr") > value(Run()(test::fake_trial()), "slot_sqnr"));
+  }
+}
+
+TEST_CASE("allocations over all slots meet one budget over all values, which slots share unequally") {
+  for (const char* kind : {"budget", "integer_joint"}) {
+    const Record r = Run()(with_joint(kind));
+    INFO(kind << (r.failure ? r.failure->message : ""));
+    REQUIRE(r.status == "done");
+    const double inputs = test::fake_width + test::fake_hidden, cache = test::fake_cache;
+    const double average =
+        (inputs * r.averages["activation_bits"].get<double>() + cache * r.averages["kv_bits"].get<double>()) /
+        (inputs + cache);
+    CHECK(average <= 4.5 + 1e-6);
+    CHECK(average > 4.4);
+    double bits = 0, values = 0;
+    for (const SlotResult& s : r.slots) {
+      bits += s.sums.average_bits() * static_cast<double>(s.sums.features);
+      values += static_cast<double>(s.sums.features);
+    }
+    CHECK(bits / values == Approx(average));
+    CHECK(r.slots[0].sums.average_bits() != r.slots[1].sums.average_bits());
+    CHECK(r.warnings.empty());
   }
 }
 

@@ -233,6 +233,19 @@ TEST_CASE("a calibration of another length is refused in the words of the trial 
   }
 }
 
+TEST_CASE("bits for all slots together are refused in a streamed trial, whatever the plan knew") {
+  if (!test::open_fixture("llama_tiny_llama3rope")) return;
+  for (const char* kind : {"budget", "integer_joint"}) {
+    Session session(session_options({}));
+    const TrialSpec spec = trial("llama_tiny_llama3rope", {"rtn", "rtn", "haar", kind, 1});
+    CHECK(run(session, spec, false).status == "done");
+    const Record r = run(session, spec, true);
+    REQUIRE(r.failure);
+    CHECK(r.failure->kind == "unsupported");
+    CHECK(r.failure->message.find("model.streamed: false") != std::string::npos);
+  }
+}
+
 TEST_CASE("the real models stream with the numbers they have in memory", "[real]") {
   const char* files[] = {"SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m-q4_k_m.gguf"};
   for (const char* file : files) {
