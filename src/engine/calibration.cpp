@@ -3,10 +3,11 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_eigh.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "engine/cache.h"
@@ -170,35 +171,35 @@ std::vector<float> eigenbasis(const std::vector<double>& symmetric, std::int64_t
   return basis;
 }
 
-void measure_bases(const CalibrationPass& pass, const std::vector<Slot*>& slots, const BasisOptions& options,
-                   const std::function<void(std::size_t, std::vector<float>)>& keep, Monitor& monitor) {
-  const std::int64_t n = pass.tokens - options.skip;
-  const std::uint64_t bytes = static_cast<std::uint64_t>(n) * static_cast<std::uint64_t>(n) * sizeof(float);
+void measure_bases(const CalibrationPass& pass, const BasisPlugin& plugin, const std::vector<BasisTask>& tasks,
+                   const BasisOptions& options, const std::function<void(std::size_t, std::vector<float>)>& keep,
+                   Monitor& monitor) {
+  std::uint64_t bytes = 1;
+  for (const BasisTask& task : tasks) {
+    bytes = std::max(bytes, plugin.sum_bytes(task.request));
+    if (task.request.tokens != pass.tokens - options.skip)
+      throw std::logic_error("a basis of " + std::to_string(task.request.tokens) + " tokens from sequences of " +
+                             std::to_string(pass.tokens - options.skip));
+  }
   const std::size_t at_once = std::max<std::size_t>(1, options.budget_bytes / bytes);
-  for (std::size_t first = 0; first < slots.size(); first += at_once) {
-    const std::vector<Slot*> part(slots.begin() + static_cast<std::ptrdiff_t>(first),
-                                  slots.begin() + static_cast<std::ptrdiff_t>(std::min(slots.size(), first + at_once)));
-    std::vector<at::Tensor> sums;
-    std::vector<std::int64_t> sequences(part.size(), 0);
-    for (std::size_t i = 0; i < part.size(); ++i) sums.push_back(at::zeros({n, n}, at::kFloat));
+  for (std::size_t first = 0; first < tasks.size(); first += at_once) {
+    std::vector<Slot*> part;
+    std::vector<std::unique_ptr<BasisMeasure>> measures;
+    for (std::size_t i = first; i < std::min(tasks.size(), first + at_once); ++i) {
+      part.push_back(tasks[i].slot);
+      measures.push_back(plugin.start(tasks[i].request));
+    }
     observe_items(
         pass, part,
         [&](std::size_t i, ConstMatrixView x) {
           over_sequences(pass, part[i]->info(), x, [&](ConstMatrixView sequence) {
-            const at::Tensor rows =
-                at::from_blob(const_cast<float*>(sequence.row(options.skip)), {n, x.cols}, {x.stride, 1}, at::kFloat);
-            sums[i].addmm_(rows, rows.t());
-            ++sequences[i];
+            measures[i]->add({sequence.row(options.skip), pass.tokens - options.skip, x.cols, x.stride});
           });
         },
         monitor);
     for (std::size_t i = 0; i < part.size(); ++i) {
-      const float* s = sums[i].const_data_ptr<float>();
-      std::vector<double> mean(static_cast<std::size_t>(n * n));
-      for (std::size_t j = 0; j < mean.size(); ++j)
-        mean[j] = static_cast<double>(s[j]) / static_cast<double>(sequences[i]);
-      sums[i].reset();
-      keep(first + i, eigenbasis(mean, n));
+      keep(first + i, measures[i]->basis());
+      measures[i].reset();
     }
   }
 }

@@ -10,6 +10,7 @@
 #include "engine/monitor.h"
 #include "engine/slots.h"
 #include "models/network.h"
+#include "transforms/basis_measure.h"
 
 namespace stamp {
 
@@ -52,16 +53,22 @@ std::optional<std::vector<RowEnergies>> energies_from_bytes(const std::string& b
 std::vector<RowEnergies> measure_row_energies(const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
                                               Monitor& monitor);
 
-// For every slot S = E[X X^T] over all sequences of all items (X: the tokens behind the first `skip` of one, n of them)
-// and its eigenvectors as rows, largest eigenvalue first, n x n float32. Slots are handled in as many passes over the
-// items as keep the sums under `budget_bytes`; each basis is handed to `keep` as soon as it is there. Costs n^2 d
-// multiply-adds a slot and item and an n x n eigenproblem in double a slot.
+// The basis of every task's slot from all sequences of all items, each without its first `skip` tokens. Slots are
+// handled in as many passes over the items as keep what is summed under `budget_bytes`; each basis is handed to `keep`
+// as soon as it is there. For klt, n tokens behind the skipped ones: n^2 d multiply-adds a slot and sequence in
+// float32, and an n x n eigenproblem in double a slot, whose eigenvectors are the rows of the basis, largest eigenvalue
+// first.
+struct BasisTask {
+  Slot* slot = nullptr;
+  BasisRequest request;
+};
 struct BasisOptions {
   std::int64_t skip = 0;
   std::uint64_t budget_bytes = std::uint64_t{512} << 20;
 };
-void measure_bases(const CalibrationPass& pass, const std::vector<Slot*>& slots, const BasisOptions& options,
-                   const std::function<void(std::size_t slot, std::vector<float> basis)>& keep, Monitor& monitor);
+void measure_bases(const CalibrationPass& pass, const BasisPlugin& plugin, const std::vector<BasisTask>& tasks,
+                   const BasisOptions& options,
+                   const std::function<void(std::size_t task, std::vector<float> basis)>& keep, Monitor& monitor);
 
 // Eigenvectors of a symmetric n x n matrix (row-major) as rows, largest eigenvalue first; the largest entry of each is
 // positive, so that the same matrix gives the same basis everywhere.

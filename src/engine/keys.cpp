@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "base/seed.h"
-#include "engine/slots.h"
+#include "engine/slot_bases.h"
 
 namespace stamp {
 
@@ -125,9 +125,12 @@ Json training_key(const KeyContext& context, const TrialSpec& spec, const Json& 
   return key;
 }
 
-Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot) {
-  return {{"version", basis_version}, {"prepared", prepared}, {"calibration", context.calibration},
-          {"skip_first", skip},       {"slot", slot},         {"machine", machine(context)}};
+Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot,
+               const Json& depends) {
+  Json key = {{"version", basis_version}, {"prepared", prepared}, {"calibration", context.calibration},
+              {"skip_first", skip},       {"slot", slot},         {"machine", machine(context)}};
+  if (!depends.is_null()) key["depends"] = depends;
+  return key;
 }
 
 Json row_energies_key(const KeyContext& context, const Json& prepared, const TrialSpec& spec, std::int64_t tokens) {
@@ -141,6 +144,15 @@ Json row_energies_key(const KeyContext& context, const Json& prepared, const Tri
                       {"skip_first", q.sequence.skip_first},
                       {"tokens", tokens},
                       {"high_tokens", high_tokens_of(q.allocation, tokens)}};
+  // Rows under a basis that was chosen for certain bits.
+  if (needs_bases(q)) {
+    SequenceTransformRequest request;
+    request.tokens = tokens;
+    request.high_tokens = high_tokens_of(q.allocation, tokens);
+    request.options = q.sequence.options;
+    const Json activations = basis_depends(q, request, q.activations.bits);
+    if (!activations.is_null()) key["basis"] = {activations, basis_depends(q, request, q.kv_cache.bits)};
+  }
   // Which slots are measured, and in groups of what width.
   key["activations"] = {{"quantized", q.activations.bits < 16},
                         {"granularity", q.activations.granularity},

@@ -28,8 +28,10 @@ Json channel_maxima_key(const KeyContext& context);
 Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated, bool trained);
 // A part of what a trained method keeps. How weights get onto their grid (quantizer, clip search) is not in it.
 Json training_key(const KeyContext& context, const TrialSpec& spec, const Json& part);
-// Bases of the token correlation at the slots of a prepared network.
-Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot);
+// The calibrated basis of a slot of a prepared network. `depends`: basis_depends() of the slot; null for bases of the
+// token correlation, which depend on nothing else.
+Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot,
+               const Json& depends = Json());
 Json row_energies_key(const KeyContext& context, const Json& prepared, const TrialSpec& spec, std::int64_t tokens);
 
 }  // namespace stamp

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "engine/session.h"
+#include "engine/slot_bases.h"
 #include "sweep/cost.h"
 
 namespace stamp {
@@ -61,15 +62,18 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
       request.maxima = Json::parse(*cached).get<ChannelMaxima>();
       monitor.info("channel maxima: from the cache");
     }
-  const auto basis_of = [&](const std::string& slot) {
-    return basis_key(context, prepared_as, skipped_tokens(q, data_ ? data_->grid_width() : 0), slot);
+  const std::int64_t width = request.width;
+  const auto basis_of = [&, width](const SlotPlan& slot) {
+    const SequenceTransformRequest transform = transform_request(q, tokens, options_.gemm, width);
+    return basis_key(context, prepared_as, skipped_tokens(q, width), slot.slot->info().name,
+                     basis_depends(q, transform, slot.low_bits));
   };
-  request.known_basis = [&](const std::string& slot) -> std::optional<std::vector<float>> {
+  request.known_basis = [&](const SlotPlan& slot) -> std::optional<std::vector<float>> {
     const auto cached = cache_.load("basis", basis_of(slot), warn);
     if (!cached) return std::nullopt;
     return values_of<float>(*cached);
   };
-  request.keep_basis = [&](const std::string& slot, const std::vector<float>& basis) {
+  request.keep_basis = [&](const SlotPlan& slot, const std::vector<float>& basis) {
     cache_.store("basis", basis_of(slot), bytes_of(std::span<const float>(basis)), warn);
   };
   const auto energies_key = [&] { return row_energies_key(context, prepared_as, spec, tokens); };

@@ -114,8 +114,8 @@ RowBits low_bits_only(double low_bits, std::int64_t tokens) {
   return bits;
 }
 
-RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens,
-                const RowEnergies* energies = nullptr) {
+AllocationRequest allocation_request(const AllocationSpec& allocation, double low_bits, std::int64_t tokens,
+                                     const RowEnergies* energies) {
   AllocationRequest request;
   request.tokens = tokens;
   request.low_bits = low_bits;
@@ -124,7 +124,12 @@ RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t 
     request.energies = energies->energy;
     request.spread_energies = energies->spread;
   }
-  return allocator(allocation.kind).allocate(request);
+  return request;
+}
+
+RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens,
+                const RowEnergies* energies = nullptr) {
+  return allocator(allocation.kind).allocate(allocation_request(allocation, low_bits, tokens, energies));
 }
 
 }  // namespace
@@ -145,12 +150,27 @@ void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, 
   }
 }
 
-void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, std::int64_t tokens,
-              const std::vector<RowEnergies>& energies) {
-  for (std::size_t i = 0; i < plans.size(); ++i)
-    plans[i].bits = !plans[i].high_rows
-                        ? low_bits_only(plans[i].low_bits, tokens)
-                        : bits_of(allocation, plans[i].low_bits, tokens, i < energies.size() ? &energies[i] : nullptr);
+std::optional<JointAllocation> set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation,
+                                        std::int64_t tokens, const std::vector<RowEnergies>& energies) {
+  const JointAllocate together = joint_allocation(allocation.kind);
+  std::vector<SlotToAllocate> slots;
+  std::vector<SlotPlan*> theirs;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const RowEnergies* measured = i < energies.size() ? &energies[i] : nullptr;
+    const SlotInfo& info = plans[i].slot->info();
+    if (!plans[i].high_rows) {
+      plans[i].bits = low_bits_only(plans[i].low_bits, tokens);
+    } else if (together) {
+      slots.push_back({info.name, allocation_request(allocation, plans[i].low_bits, tokens, measured), info.features});
+      theirs.push_back(&plans[i]);
+    } else {
+      plans[i].bits = bits_of(allocation, plans[i].low_bits, tokens, measured);
+    }
+  }
+  if (!together) return std::nullopt;
+  JointAllocation joint = together(slots);
+  for (std::size_t i = 0; i < theirs.size(); ++i) theirs[i]->bits = joint.bits[i];
+  return joint;
 }
 
 namespace {

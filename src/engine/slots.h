@@ -2,12 +2,14 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/spec.h"
 #include "eval/evaluator.h"
 #include "models/network.h"
+#include "quant/joint_allocation.h"
 
 namespace stamp {
 
@@ -57,9 +59,11 @@ struct RowEnergies {
   std::vector<double> energy;  // e_i
   std::vector<double> spread;  // C_i e_i = d E[r_i^2]
 };
-// Bits of every planned slot; `energies` in the order of `plans`, empty where the allocation needs none.
-void set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation, std::int64_t tokens,
-              const std::vector<RowEnergies>& energies);
+// Bits of every planned slot; `energies` in the order of `plans`, empty where the allocation needs none. What the
+// choice came to where the allocation looks at all slots together (quant/joint_allocation.h): `plans` are all slots
+// then.
+std::optional<JointAllocation> set_bits(std::vector<SlotPlan>& plans, const AllocationSpec& allocation,
+                                        std::int64_t tokens, const std::vector<RowEnergies>& energies);
 
 // Rules of every planned slot: its own transform and bits for sequences of `tokens` on a grid of `width`; for others a
 // transform and bits made for them, TrialError where these are calibrated for one length.

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "engine/slot_bases.h"
 #include "models/tensors.h"
 
 namespace stamp {
@@ -152,6 +153,11 @@ class Walk {
       if (request_.passes[i].statistics) result_.passes[i].statistics.resize(plans.size());
     quantized_bits_.resize(request_.passes.size());
     if (plans.empty() || request_.tokens == 0) return;
+    if (joint_allocation(spec().allocation.kind))
+      throw TrialError("unsupported",
+                       fmt::format("allocation {} shares bits out among all slots, and a streamed trial sees those of "
+                                   "one block at a time; model.streamed: false, or allocation two_level or integer",
+                                   spec().allocation.kind));
     bases_needed_ = needs_bases(spec());
     energies_needed_ = needs_row_energies(spec().allocation);
     if ((bases_needed_ || energies_needed_) && request_.calibration->tokens_per_item() != request_.tokens)
@@ -226,27 +232,29 @@ class Walk {
   }
 
   void measure_bases_of(std::size_t block, const std::vector<SlotPlan>& part) {
-    const std::int64_t rows = request_.tokens - skipped_tokens(spec(), request_.width);
-    const auto expected = static_cast<std::size_t>(rows * rows);
-    std::vector<Slot*> missing;
+    const BasisPlugin& plugin = basis_plugin(spec().sequence.transform);
+    const SequenceTransformRequest transform =
+        transform_request(spec(), request_.tokens, request_.gemm, request_.width);
+    std::vector<BasisTask> missing;
+    std::vector<const SlotPlan*> plans;  // theirs
     for (const SlotPlan& plan : part) {
       if (!plan.transformed) continue;
-      const std::string& slot = plan.slot->info().name;
-      std::optional<std::vector<float>> known = request_.known_basis(slot);
-      if (known && known->size() == expected)
-        bases_[slot] = std::make_shared<const std::vector<float>>(std::move(*known));
-      else
-        missing.push_back(plan.slot);
+      std::optional<std::vector<float>> known = request_.known_basis(plan);
+      if (known && known->size() == plugin.floats(transform.tokens)) {
+        bases_[plan.slot->info().name] = std::make_shared<const std::vector<float>>(std::move(*known));
+        continue;
+      }
+      missing.push_back({plan.slot, basis_request(spec(), transform, plan.low_bits)});
+      plans.push_back(&plan);
     }
     if (missing.empty()) return;
     BasisOptions options;
     options.skip = skipped_tokens(spec(), request_.width);
     measure_bases(
-        pass_through(block), missing, options,
+        pass_through(block), plugin, missing, options,
         [&](std::size_t i, std::vector<float> basis) {
-          const std::string& slot = missing[i]->info().name;
-          request_.keep_basis(slot, basis);
-          bases_[slot] = std::make_shared<const std::vector<float>>(std::move(basis));
+          request_.keep_basis(*plans[i], basis);
+          bases_[plans[i]->slot->info().name] = std::make_shared<const std::vector<float>>(std::move(basis));
         },
         monitor_);
     result_.calibrations = std::max(result_.calibrations, 1);

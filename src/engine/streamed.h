@@ -58,8 +58,8 @@ struct StreamedRequest {
   std::optional<ChannelMaxima> maxima;
   std::function<std::optional<std::vector<RowEnergies>>(std::size_t plans)>
       known_energies;  // in the order of plan_slots
-  std::function<std::optional<std::vector<float>>(const std::string& slot)> known_basis;
-  std::function<void(const std::string& slot, const std::vector<float>& basis)> keep_basis;
+  std::function<std::optional<std::vector<float>>(const SlotPlan& slot)> known_basis;
+  std::function<void(const SlotPlan& slot, const std::vector<float>& basis)> keep_basis;
 };
 
 struct StreamedResult {

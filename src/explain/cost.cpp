@@ -61,6 +61,7 @@ double left_operations(const std::string& transform, std::int64_t tokens, std::i
   const auto s = static_cast<double>(tokens);
   if (transform == "identity" || tokens < 2) return 0;
   if (transform == "haar") return 2 * haar_rows(tokens, levels);
+  if (transform == "haar_packets") return 2 * s * static_cast<double>(levels);
   if (transform == "haar2d") {
     double rows = 0;
     for (std::int64_t l = 0; l < levels; ++l) rows += s / std::pow(4, static_cast<double>(l));

@@ -10,6 +10,7 @@ namespace stamp {
 
 // L or L^-1 on one column of `tokens` rows behind the skipped ones.
 //   haar    two operations a row of every level (one for a pair of sum and difference each, one for the factor)
+//   haar_packets  at most as much for every level as haar's first, however its basis splits: 2 s J
 //   haar2d  three a row of every level: of four rows eight additions and four multiplications
 //   dct     2.5 s log2 s by a Fourier transform; where s is no power of two, Bluestein's convolution of the next power
 //           of two M >= 2 s - 1 costs two complex transforms of M for two columns: 5 M log2 M

@@ -124,7 +124,7 @@ Left left_of(const Json& quantization, const NetworkSizes& n, bool diffusion, st
   high = high > 0 ? std::max<std::int64_t>(high - left.skip, 1) : 0;
   const std::int64_t rows = std::max<std::int64_t>(tokens - left.skip, 1);
   const bool automatic = !sequence.contains("levels") || !sequence.at("levels").is_number();
-  if (left.transform == "haar")
+  if (left.transform == "haar" || left.transform == "haar_packets")
     left.levels = automatic ? haar_auto_levels(rows, high) : whole(sequence, "levels", 0);
   else if (left.transform == "haar2d")
     left.levels = automatic ? haar2d_auto_levels(left.height, left.width, high) : whole(sequence, "levels", 0);
@@ -199,6 +199,11 @@ void set_bits(ExplainedSlot& s, const Json& quantization, bool high_rows) {
   } else if (kind == "uniform") {
     s.average_bits = s.low_bits;
     s.allocation = fmt::format("{:.3g} bits in every row", s.low_bits);
+  } else if (kind == "budget") {
+    s.high_bits = number(allocation, "high_bits", 8);
+    s.allocation =
+        fmt::format("rows at {:.3g} bits ({}) as the noise of all slots together asks for, the others at {:.3g}",
+                    s.high_bits, word(allocation, "pick", "first") == "first" ? "the first" : "by noise", s.low_bits);
   } else {
     const auto it = allocation.find("average_bits");
     if (it != allocation.end() && it->is_number()) s.average_bits = it->get<double>();

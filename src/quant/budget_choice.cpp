@@ -87,6 +87,33 @@ Relaxed relax(std::span<const Options> slots, const std::vector<std::vector<std:
   return out;
 }
 
+// What the hulls' steps leave of the budget goes to options between them, while one lessens the loss. The closer this
+// comes to the bound, the fewer options are left to enumerate.
+void spend_rest(std::span<const Options> slots, const std::vector<std::vector<std::size_t>>& candidates, double budget,
+                std::vector<std::size_t>& chosen) {
+  double left = budget;
+  for (std::size_t i = 0; i < slots.size(); ++i) left -= slots[i][chosen[i]].bits;
+  for (;;) {
+    double gain = 0;
+    std::size_t slot = 0, option = 0;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      const SlotOption& now = slots[i][chosen[i]];
+      // The dearest that can be paid: options cost more and lose less from one to the next.
+      const auto end = std::partition_point(candidates[i].begin(), candidates[i].end(),
+                                            [&](std::size_t j) { return slots[i][j].bits - now.bits <= left; });
+      if (end == candidates[i].begin()) continue;
+      const std::size_t j = *std::prev(end);
+      if (now.loss - slots[i][j].loss <= gain) continue;
+      gain = now.loss - slots[i][j].loss;
+      slot = i;
+      option = j;
+    }
+    if (gain <= 0) return;
+    left -= slots[slot][option].bits - slots[slot][chosen[slot]].bits;
+    chosen[slot] = option;
+  }
+}
+
 // A choice of the first slots. `excess`: how much it costs more than the multiplier's own choice.
 struct State {
   double bits, loss, excess;
@@ -212,7 +239,8 @@ BudgetChoice choose_within_budget(std::span<const Options> slots, double budget,
   if (least > budget * (1 + 1e-12))
     throw TrialError("allocation", "the budget is " + number_text(budget) + " bits and the cheapest options need " +
                                        number_text(least));
-  const Relaxed relaxed = relax(slots, hulls, budget);
+  Relaxed relaxed = relax(slots, hulls, budget);
+  if (!relaxed.all_fit) spend_rest(slots, candidates, budget, relaxed.chosen);
   BudgetChoice out = summed(slots, relaxed.chosen);
   if (relaxed.all_fit) {  // nothing is left to gain
     out.bound = out.loss;

@@ -10,13 +10,52 @@
 #include "quant/two_level.h"
 
 namespace stamp {
-namespace {
 
-double average_of(const Json& options, std::int64_t tokens, double low_bits) {
+double budget_average(const Json& options, std::int64_t tokens, double low_bits) {
   const auto found = options.find("average_bits");
   if (found == options.end() || found->is_null()) return published_average(tokens, low_bits);
   return found->get<double>();
 }
+
+std::string refuse_budget(const PlanFacts& facts) {
+  if (facts.any_length)
+    return "row energies are calibrated for one length and zero-shot questions have any; use two_level or uniform";
+  if (facts.calibration_samples < 1) return "it needs calibration samples (calibration.samples is 0)";
+  const double low = real_option(facts.options, "min_bits"), high = real_option(facts.options, "max_bits");
+  if (low > high) return "min_bits " + number_text(low) + " is above max_bits " + number_text(high);
+  if (facts.context < 1 || facts.low_bits >= 16) return "";
+  const double average = budget_average(facts.options, facts.context, facts.low_bits);
+  if (average < low || average > high)
+    return "an average of " + number_text(average) + " bits is outside min_bits " + number_text(low) + " to max_bits " +
+           number_text(high);
+  return "";
+}
+
+std::vector<OptionInfo> budget_options(OptionInfo::Type type) {
+  OptionInfo average;
+  average.name = "average_bits";
+  average.type = OptionInfo::Type::real;
+  average.min = 1;
+  average.max = 15;
+  average.help = "average bits of a row; auto = that of 64 rows at 8 bits and the others at the low bits";
+  OptionInfo least;
+  least.name = "min_bits";
+  least.type = type;
+  least.fallback = 1;
+  least.min = 1;
+  least.max = 15;
+  least.help = "fewest bits of a row; Theorem 1 needs at least one";
+  OptionInfo most;
+  most.name = "max_bits";
+  most.type = type;
+  most.fallback = 8;
+  most.min = 1;
+  most.max = 15;
+  most.help = "most bits of a row";
+  return {average, least, most};
+}
+
+namespace {
 
 void need_rows(const std::string& name, std::span<const double> values, std::int64_t tokens) {
   if (static_cast<std::int64_t>(values.size()) != tokens)
@@ -27,20 +66,6 @@ void need_rows(const std::string& name, std::span<const double> values, std::int
       throw TrialError("allocation", "allocation " + name + ": an energy is not a number");
 }
 
-std::string refuse_budget(const PlanFacts& facts) {
-  if (facts.any_length)
-    return "row energies are calibrated for one length and zero-shot questions have any; use two_level or uniform";
-  if (facts.calibration_samples < 1) return "it needs calibration samples (calibration.samples is 0)";
-  const double low = real_option(facts.options, "min_bits"), high = real_option(facts.options, "max_bits");
-  if (low > high) return "min_bits " + number_text(low) + " is above max_bits " + number_text(high);
-  if (facts.context < 1 || facts.low_bits >= 16) return "";
-  const double average = average_of(facts.options, facts.context, facts.low_bits);
-  if (average < low || average > high)
-    return "an average of " + number_text(average) + " bits is outside min_bits " + number_text(low) + " to max_bits " +
-           number_text(high);
-  return "";
-}
-
 // b_i = clamp(log2 sqrt(e_i) - C): the sum falls with C, so C is found by bisection; which rows are clamped follows,
 // and the rest of the budget is shared out exactly among the others.
 RowBits optimal(const AllocationRequest& r) {
@@ -48,7 +73,7 @@ RowBits optimal(const AllocationRequest& r) {
   need_rows("optimal", r.energies, r.tokens);
   const double low = real_option(r.options, "min_bits"), high = real_option(r.options, "max_bits");
   const auto n = static_cast<std::size_t>(r.tokens);
-  const double budget = std::clamp(average_of(r.options, r.tokens, r.low_bits), low, high) * static_cast<double>(n);
+  const double budget = std::clamp(budget_average(r.options, r.tokens, r.low_bits), low, high) * static_cast<double>(n);
   // Rows without energy get a finite place far below the others, so that they take bits last but the budget is met.
   const double top = *std::max_element(r.energies.begin(), r.energies.end());
   const double floor_energy = top > 0 ? top * 1e-30 : 1;
@@ -75,7 +100,7 @@ RowBits integer(const AllocationRequest& r) {
   need_rows("integer", r.spread_energies, r.tokens);
   const std::int64_t low = integer_option(r.options, "min_bits"), high = integer_option(r.options, "max_bits");
   const auto n = static_cast<std::size_t>(r.tokens);
-  const double average = average_of(r.options, r.tokens, r.low_bits);
+  const double average = budget_average(r.options, r.tokens, r.low_bits);
   const auto budget = static_cast<std::int64_t>(std::floor(average * static_cast<double>(n) + 1e-6));
   std::vector<std::int64_t> bits(n, low);
   const auto drop = [&](std::size_t i) {
@@ -101,30 +126,6 @@ RowBits integer(const AllocationRequest& r) {
   RowBits rows;
   rows.bits.assign(bits.begin(), bits.end());
   return rows;
-}
-
-std::vector<OptionInfo> budget_options(OptionInfo::Type type) {
-  OptionInfo average;
-  average.name = "average_bits";
-  average.type = OptionInfo::Type::real;
-  average.min = 1;
-  average.max = 15;
-  average.help = "average bits of a row; auto = that of 64 rows at 8 bits and the others at the low bits";
-  OptionInfo least;
-  least.name = "min_bits";
-  least.type = type;
-  least.fallback = 1;
-  least.min = 1;
-  least.max = 15;
-  least.help = "fewest bits of a row; Theorem 1 needs at least one";
-  OptionInfo most;
-  most.name = "max_bits";
-  most.type = type;
-  most.fallback = 8;
-  most.min = 1;
-  most.max = 15;
-  most.help = "most bits of a row";
-  return {average, least, most};
 }
 
 }  // namespace

@@ -6,4 +6,8 @@
 namespace stamp {
 AllocatorPlugin optimal_plugin();
 AllocatorPlugin integer_plugin();
+// Shared with the rule over all slots: average_bits as given, or what auto means; options; reasons at plan time.
+double budget_average(const Json& options, std::int64_t tokens, double low_bits);
+std::vector<OptionInfo> budget_options(OptionInfo::Type type_of_bits);
+std::string refuse_budget(const PlanFacts& facts);
 }  // namespace stamp

@@ -3,16 +3,14 @@
 #include "base/text.h"
 #include "quant/allocation.h"
 #include "quant/budgeted.h"
+#include "quant/joint_budget.h"
 #include "quant/two_level.h"
 
 namespace stamp {
 
 const std::vector<AllocatorPlugin>& allocators() {
   static const std::vector<AllocatorPlugin> list{
-      uniform_plugin(),
-      two_level_plugin(),
-      optimal_plugin(),
-      integer_plugin(),
+      uniform_plugin(), two_level_plugin(), optimal_plugin(), integer_plugin(), budget_plugin(), integer_joint_plugin(),
   };
   return list;
 }
@@ -25,6 +23,12 @@ const AllocatorPlugin& allocator(const std::string& name) {
   }
   throw TrialError("refused",
                    "unknown allocation \"" + name + "\"" + did_you_mean(name, names) + "; known: " + join(names, ", "));
+}
+
+JointAllocate joint_allocation(const std::string& kind) {
+  if (kind == "budget") return allocate_budget;
+  if (kind == "integer_joint") return allocate_integer_joint;
+  return nullptr;
 }
 
 }  // namespace stamp

@@ -45,8 +45,9 @@ double head_pass(const ModelShape& m, const SequenceShape& x, const MachineSpeed
   return x.rows() * (2 * m.head_weights() / speed.linear_at(m.hidden) + m.vocabulary * speed.exponential);
 }
 
-// Not measured on grids: the same sums along a line.
+// Not measured on grids: the same sums along a line. Packets split nodes as Haar does, and as many at most twice over.
 std::string measured_as(const std::string& transform) {
+  if (transform == "haar_packets") return "haar";
   return transform.ends_with("2d") ? transform.substr(0, transform.size() - 2) : transform;
 }
 
@@ -56,7 +57,7 @@ double per_quantized_value(const TrialSpec& s, const Catalog& catalog, const Mod
   const double n = evaluated(s, m).length, rounding = speed.quantizer_at("identity");
   if (!transformed) return rounding;
   // A basis of a slot is a dense product each way.
-  if (calibrated_transform(s, catalog)) return rounding + 2 * 2 * n / speed.linear_at(n);
+  if (dense_transform(s, catalog)) return rounding + 2 * 2 * n / speed.linear_at(n);
   return speed.quantizer_at(measured_as(s.quantization.sequence.transform));
 }
 
@@ -187,7 +188,10 @@ Parts trial_seconds(const TrialSpec& spec, const Catalog& catalog, const ModelSh
   double calibrate = 0;
   // A pass of the untouched network, whose head runs too; the largest magnitudes cost one look at every value.
   if (work.maxima) calibrate += to_the_end + (reference ? 0 : plain_weights);
-  if (work.bases) {
+  // Energies of every level of a packet tree, all slots in one pass.
+  if (work.bases && !dense_transform(spec, catalog))
+    calibrate += to_the_end + samples * quantizer_pass(spec, catalog, m, speed);
+  if (work.bases && dense_transform(spec, catalog)) {
     const double n = x.length;
     const double slots = m.layers * quantized_slots(spec, m);
     const double caches = m.makes_images() || !cache_on(spec) ? 0 : 2 * m.kv_width();

@@ -81,7 +81,7 @@ double solver_bytes(const TrialSpec& s, const Catalog& catalog, const ModelShape
 }
 
 double bases_bytes(const TrialSpec& s, const Catalog& catalog, const ModelShape& m, bool streamed) {
-  if (!calibrated_transform(s, catalog)) return 0;
+  if (!dense_transform(s, catalog)) return 0;  // those of packets are two numbers a token
   const double n = evaluated(s, m).length;
   const double slots = quantized_slots(s, m) * (streamed ? 1 : m.layers);
   const double matrix = f32 * n * n;

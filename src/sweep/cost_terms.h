@@ -50,9 +50,11 @@ inline bool rotates_residual(const TrialSpec& s, const ModelShape& m) {
   const std::string& method = s.quantization.method;
   return !m.makes_images() && (method == "quarot" || method == "spinquant");
 }
-inline bool calibrated_transform(const TrialSpec& s, const Catalog& catalog) {
-  const PluginInfo* info = catalog.find(PluginKind::sequence_transform, s.quantization.sequence.transform);
-  return info != nullptr && info->needs_calibration && s.quantization.sequence.transform != "identity";
+// A dense basis for every slot. That of packets is calibrated too, but chosen among bases that cost what Haar costs.
+inline bool dense_transform(const TrialSpec& s, const Catalog& catalog) {
+  const std::string& name = s.quantization.sequence.transform;
+  const PluginInfo* info = catalog.find(PluginKind::sequence_transform, name);
+  return info != nullptr && info->needs_calibration && name != "identity" && name != "haar_packets";
 }
 inline bool calibrated_weights(const TrialSpec& s, const Catalog& catalog) {
   const PluginInfo* info = catalog.find(PluginKind::weight_quantizer, s.quantization.weights.quantizer);

@@ -241,6 +241,11 @@ std::optional<Refusal> refusal(const TrialSpec& spec, const Schema& schema) {
                    fmt::format("decode.prefill is {} and a window has {} tokens: none is left to decode",
                                spec.decode.prefill, spec.data.context)};
   const QuantizationSpec& q = spec.quantization;
+  const PluginInfo* allocation = catalog.find(PluginKind::allocator, q.allocation.kind);
+  if (allocation && allocation->reads == "slots" && spec.model.streamed.value_or(false) &&
+      matters(schema, spec, "quantization.allocation.kind"))
+    return Refusal{"allocator " + q.allocation.kind,
+                   "it shares bits out among all slots, and a streamed trial sees those of one block at a time"};
   if (const auto r = ask(PluginKind::method, q.method, q.method_options)) return r;
   if (const auto r = ask(PluginKind::weight_quantizer, q.weights.quantizer, Json::object())) return r;
   const bool activations = q.activations.bits < 16, caches = q.kv_cache.bits < 16;

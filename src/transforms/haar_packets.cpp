@@ -195,6 +195,7 @@ void PacketEnergies::add(ConstMatrixView x) {
   const MatrixView t{copy.data(), x.rows, x.cols, x.cols};
   for (std::int64_t q = 0; q < x.rows; ++q) std::copy_n(x.row(q), x.cols, t.row(q));
   for (int level = 0;; ++level) {
+#pragma omp parallel for if (x.rows * x.cols > 16384)
     for (std::int64_t q = 0; q < x.rows; ++q) {
       double sum = 0;
       for (std::int64_t c = 0; c < x.cols; ++c)
@@ -335,6 +336,79 @@ std::unique_ptr<SequenceTransform> haar_packets(const PacketBasis& basis) {
   return std::make_unique<HaarPackets>(basis);
 }
 
+namespace {
+
+bool automatic_levels(const Json& options) {
+  const auto found = options.find("levels");
+  return found == options.end() || found->is_null();
+}
+
+// Does the basis make the bound of the two-level rule least? Options are complete in a trial; none means the default.
+bool for_two_levels(const Json& options) {
+  return !options.contains("cost") || text_option(options, "cost") == "two_level";
+}
+
+std::string refuse_depth(const Json& options, std::int64_t tokens) {
+  if (automatic_levels(options)) return "";
+  const std::int64_t levels = integer_option(options, "levels"), most = haar_full_depth(tokens);
+  if (levels <= most) return "";
+  return std::to_string(tokens) + " tokens have at most " + std::to_string(most) + " Haar levels, levels is " +
+         std::to_string(levels);
+}
+
+int depth_of(const BasisRequest& r) {
+  if (const std::string why = refuse_depth(r.options, r.tokens); !why.empty())
+    throw TrialError("refused", "sequence transform haar_packets: " + why);
+  return static_cast<int>(automatic_levels(r.options) ? haar_auto_levels(r.tokens, r.high_tokens)
+                                                      : integer_option(r.options, "levels"));
+}
+
+class PacketMeasure final : public BasisMeasure {
+ public:
+  explicit PacketMeasure(const BasisRequest& r) : request_(r), energies_(r.tokens, depth_of(r)) {}
+  void add(ConstMatrixView x) override { energies_.add(x); }
+  std::vector<float> basis() override {
+    if (!for_two_levels(request_.options)) return floats_of(best_packets_by_log(energies_));
+    // Rows below one bit become zero, and Theorem 1 has nothing to say of them: they count as one bit.
+    const double low = std::max(request_.low_bits, 1.0), high = std::max(request_.high_bits, low);
+    // Where the allocation has no high rows, the published number, as for the levels.
+    const std::int64_t k =
+        std::min<std::int64_t>(request_.high_tokens > 0 ? request_.high_tokens : 64, request_.tokens);
+    return floats_of(best_packets_for_two_levels(energies_, k, low, high));
+  }
+
+ private:
+  BasisRequest request_;
+  PacketEnergies energies_;
+};
+
+Json depends_of_packets(const BasisRequest& r) {
+  Json all = {{"transform", "haar_packets"}, {"options", r.options}};
+  const bool bits = for_two_levels(r.options);
+  if (bits || automatic_levels(r.options)) all["high_tokens"] = r.high_tokens;
+  if (bits) {
+    all["low_bits"] = r.low_bits;
+    all["high_bits"] = r.high_bits;
+  }
+  return all;
+}
+
+}  // namespace
+
+BasisPlugin haar_packets_basis() {
+  BasisPlugin plugin;
+  plugin.transform = "haar_packets";
+  plugin.floats = [](std::int64_t tokens) { return 2 * static_cast<std::size_t>(tokens); };
+  plugin.sum_bytes = [](const BasisRequest& r) {
+    return static_cast<std::uint64_t>(r.tokens) * static_cast<std::uint64_t>(depth_of(r) + 1) * sizeof(double);
+  };
+  plugin.depends = depends_of_packets;
+  plugin.start = [](const BasisRequest& r) -> std::unique_ptr<BasisMeasure> {
+    return std::make_unique<PacketMeasure>(r);
+  };
+  return plugin;
+}
+
 SequenceTransformPlugin haar_packets_plugin() {
   PluginInfo info;
   info.name = "haar_packets";
@@ -359,7 +433,9 @@ SequenceTransformPlugin haar_packets_plugin() {
   info.options = {levels, rule};
   info.refuse = [](const PlanFacts& facts) -> std::string {
     if (facts.any_length) return "its basis is of one length and zero-shot questions have any; use haar or dct";
-    return facts.calibration_samples > 0 ? "" : "it needs calibration samples (calibration.samples is 0)";
+    if (facts.calibration_samples < 1) return "it needs calibration samples (calibration.samples is 0)";
+    // On a grid whose size is not known yet this is decided where it is.
+    return facts.tokens > 0 ? refuse_depth(facts.options, facts.tokens) : "";
   };
   return {info, [](const SequenceTransformRequest& r) {
             return haar_packets(

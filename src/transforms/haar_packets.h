@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "transforms/basis_measure.h"
 #include "transforms/sequence_transform.h"
 
 namespace stamp {
@@ -57,8 +58,9 @@ std::vector<float> floats_of(const PacketBasis& basis);
 PacketBasis packet_basis_of(std::span<const float> values, std::int64_t tokens);
 
 std::unique_ptr<SequenceTransform> haar_packets(const PacketBasis& basis);
-// Made from a request whose `basis` is floats_of() of the slot's basis. Not in the registry by itself: calibration has
-// to measure PacketEnergies for it.
+// Made from a request whose `basis` is floats_of() of the slot's basis.
 SequenceTransformPlugin haar_packets_plugin();
+// How that basis is measured: PacketEnergies of the depth that `levels` means, and the rule that `cost` names.
+BasisPlugin haar_packets_basis();
 
 }  // namespace stamp

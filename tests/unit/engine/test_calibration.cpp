@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/slot_bases.h"
 #include "fake_model.h"
 #include "support/catch.h"
+#include "transforms/haar_packets.h"
 
 using namespace stamp;
 
@@ -30,6 +32,19 @@ struct Bench {
     return list;
   }
 };
+
+std::vector<BasisTask> tasks_of(const std::vector<Slot*>& slots, std::int64_t tokens,
+                                const Json& options = Json::object()) {
+  std::vector<BasisTask> tasks;
+  for (Slot* slot : slots) {
+    BasisRequest request;
+    request.tokens = tokens;
+    request.high_tokens = 7;
+    request.options = options;
+    tasks.push_back({slot, request});
+  }
+  return tasks;
+}
 
 }  // namespace
 
@@ -102,7 +117,7 @@ TEST_CASE("bases are orthonormal, diagonalise the correlation, and do not depend
     options.budget_bytes = budget;
     std::vector<std::vector<float>> kept(slots.size());
     measure_bases(
-        whole_pass(*b.network, *b.items), slots, options,
+        whole_pass(*b.network, *b.items), basis_plugin("klt"), tasks_of(slots, 63), options,
         [&](std::size_t i, std::vector<float> v) { kept[i] = std::move(v); }, b.monitor);
     return kept;
   };
@@ -138,6 +153,38 @@ TEST_CASE("bases are orthonormal, diagonalise the correlation, and do not depend
       }
     }
   SUCCEED();
+}
+
+TEST_CASE("packet bases are those of the energies of the rows behind the skipped ones, in one pass or in many") {
+  Bench b;
+  const auto slots = all_slots(*b.network);
+  BasisOptions options;
+  options.skip = 1;
+  for (const char* cost : {"two_level", "log_energy"}) {
+    const auto measure = [&](std::uint64_t budget) {
+      options.budget_bytes = budget;
+      std::vector<std::vector<float>> kept(slots.size());
+      measure_bases(
+          whole_pass(*b.network, *b.items), basis_plugin("haar_packets"),
+          tasks_of(slots, 63, {{"levels", 4}, {"cost", cost}}), options,
+          [&](std::size_t i, std::vector<float> v) { kept[i] = std::move(v); }, b.monitor);
+      return kept;
+    };
+    const auto one_pass = measure(1 << 20);
+    CHECK(measure(1) == one_pass);
+    PacketEnergies energies(63, 4);
+    for (const auto& x : b.inputs())
+      energies.add({x.data() + test::fake_width, 63, test::fake_width, test::fake_width});
+    CHECK(one_pass[0] == floats_of(std::string(cost) == "two_level" ? best_packets_for_two_levels(energies, 7, 4, 8)
+                                                                    : best_packets_by_log(energies)));
+    for (const auto& basis : one_pass) CHECK(basis.size() == basis_plugin("haar_packets").floats(63));
+  }
+  CHECK_THROWS_WITH(
+      measure_bases(
+          whole_pass(*b.network, *b.items), basis_plugin("haar_packets"), tasks_of(slots, 63, {{"levels", 7}}), options,
+          [](std::size_t, std::vector<float>) {}, b.monitor),
+      Catch::Contains("at most 6"));
+  CHECK_THROWS_AS(basis_plugin("dct"), TrialError);
 }
 
 TEST_CASE("observers leave after a pass, also after a failure") {

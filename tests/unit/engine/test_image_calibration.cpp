@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/calibration.h"
+#include "engine/slot_bases.h"
 #include "support/catch.h"
 #include "unit/diffusion/fixture_items.h"
 
@@ -30,6 +31,15 @@ struct Bench {
   }
   test::FixtureItems items(bool together) const { return {*source, together}; }
 };
+
+std::vector<BasisTask> tasks_of(const std::vector<Slot*>& slots, std::int64_t tokens) {
+  std::vector<BasisTask> tasks;
+  for (Slot* slot : slots) {
+    tasks.push_back({slot, {}});
+    tasks.back().request.tokens = tokens;
+  }
+  return tasks;
+}
 
 constexpr const char* fixtures[] = {"dit_tiny", "pixart_tiny", "sana_tiny"};
 
@@ -94,7 +104,7 @@ TEST_CASE("bases of two samples in an item diagonalise the mean correlation of t
         b.monitor);
     std::vector<std::vector<float>> bases(slots.size());
     measure_bases(
-        whole_pass(*b.network, pair), slots, {},
+        whole_pass(*b.network, pair), basis_plugin("klt"), tasks_of(slots, pair.tokens_per_item()), {},
         [&](std::size_t i, std::vector<float> basis) { bases[i] = std::move(basis); }, b.monitor);
     for (std::size_t slot = 0; slot < slots.size(); ++slot) {
       const std::vector<float>& u = bases[slot];
@@ -134,7 +144,8 @@ TEST_CASE("rows that are not whole sequences are refused with the slot's name") 
   const test::FixtureItems items = b.items(true);
   try {
     measure_bases(
-        whole_pass(*b.network, items), context, {}, [](std::size_t, std::vector<float>) {}, b.monitor);
+        whole_pass(*b.network, items), basis_plugin("klt"), tasks_of(context, items.tokens_per_item()), {},
+        [](std::size_t, std::vector<float>) {}, b.monitor);
     FAIL("no error");
   } catch (const TrialError& e) {
     CHECK(std::string(e.what()).find(context[0]->info().name) != std::string::npos);
@@ -160,7 +171,7 @@ TEST_CASE("a calibrated basis on a grid covers every token and beats no transfor
         options.skip = skipped_tokens(b.spec, width);
         CHECK(options.skip == 0);
         measure_bases(
-            whole_pass(*b.network, items), slots, options,
+            whole_pass(*b.network, items), basis_plugin(transform), tasks_of(slots, tokens), options,
             [&](std::size_t i, std::vector<float> basis) {
               bases[slots[i]->info().name] = std::make_shared<const std::vector<float>>(std::move(basis));
             },

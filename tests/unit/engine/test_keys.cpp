@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/keys.h"
+#include "engine/slot_bases.h"
 #include "fake_model.h"
 #include "support/catch.h"
 
@@ -25,6 +26,11 @@ Json energies(const KeyContext& c, const TrialSpec& t) {
 }
 Json basis(const KeyContext& c, const TrialSpec& t) {
   return basis_key(c, prepared(c, t), t.quantization.sequence.skip_first, "slot");
+}
+Json packets(const KeyContext& c, const TrialSpec& t) {
+  const QuantizationSpec& q = t.quantization;
+  return basis_key(c, prepared(c, t), q.sequence.skip_first, "slot",
+                   basis_depends(q, transform_request(q, t.data.context, plain_gemm), q.activations.bits));
 }
 
 // Every change gives a key of its own.
@@ -138,6 +144,51 @@ TEST_CASE("every ingredient of a basis changes its key") {
   changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.sequence.skip_first = 0; });
   all_differ(basis, changes);
   CHECK(basis_key(context(), {}, 1, "a") != basis_key(context(), {}, 1, "b"));
+}
+
+TEST_CASE("a packet basis depends on what it is chosen for, a basis of the correlation does not") {
+  const auto of = [](const std::string& transform, const Json& options, const Change& change) {
+    TrialSpec t = test::fake_trial();
+    t.quantization.sequence.transform = transform;
+    t.quantization.sequence.options = options;
+    KeyContext c = context();
+    change(c, t);
+    return packets(c, t).dump();
+  };
+  const Change none = [](KeyContext&, TrialSpec&) {};
+  const std::vector<Change> changes{
+      [](KeyContext&, TrialSpec& t) { t.quantization.activations.bits = 3; },
+      [](KeyContext&, TrialSpec& t) { t.quantization.allocation.options["high_bits"] = 7.0; },
+      [](KeyContext&, TrialSpec& t) { t.quantization.allocation.options["high_tokens"] = 16; },
+  };
+  const Json two_level{{"levels", 3}, {"cost", "two_level"}}, log{{"levels", 3}, {"cost", "log_energy"}};
+  Json automatic = log;
+  automatic["levels"] = nullptr;
+  std::set<std::string> seen{of("haar_packets", two_level, none)};
+  for (const Change& change : changes) CHECK(seen.insert(of("haar_packets", two_level, change)).second);
+  CHECK(seen.insert(of("haar_packets", log, none)).second);
+  CHECK(seen.insert(of("haar_packets", automatic, none)).second);
+  CHECK(seen.insert(of("haar_packets", automatic, changes[2])).second);  // other levels
+  CHECK(of("haar_packets", log, changes[0]) == of("haar_packets", log, none));
+  CHECK(of("haar_packets", log, changes[2]) == of("haar_packets", log, none));
+  // Bases of the correlation keep the key they always had.
+  for (const Change& change : changes) CHECK(of("klt", Json::object(), change) == of("klt", Json::object(), none));
+  CHECK(of("klt", Json::object(), none) == basis(context(), test::fake_trial()).dump());
+}
+
+TEST_CASE("row energies under a packet basis depend on the bits it was chosen for") {
+  const auto of = [](const std::string& transform, double activations, double caches) {
+    TrialSpec t = test::fake_trial();
+    t.quantization.sequence.transform = transform;
+    t.quantization.sequence.options = Json::object();
+    t.quantization.activations.bits = activations;
+    t.quantization.kv_cache.bits = caches;
+    return energies(context(), t).dump();
+  };
+  CHECK(of("haar_packets", 4, 4) != of("haar_packets", 3, 4));
+  CHECK(of("haar_packets", 4, 4) != of("haar_packets", 4, 3));
+  CHECK(of("klt", 4, 4) == of("klt", 3, 4));
+  CHECK(of("haar", 4, 4) == of("haar", 4, 3));
 }
 
 TEST_CASE("references depend on model, data, metrics and machine") {

@@ -38,6 +38,12 @@ TrialSpec with_budget(const std::string& kind) {
   return t;
 }
 
+TrialSpec with_joint(const std::string& kind) {
+  TrialSpec t = test::fake_trial();
+  t.quantization.allocation = {kind, complete_options(allocator(kind).info, {{"average_bits", 4.5}}, "allocation")};
+  return t;
+}
+
 // What must not depend on whether shared work was done now or earlier.
 Json comparable(Record r) {
   r.timing_s.clear();
@@ -176,8 +182,10 @@ TEST_CASE("calibration is shared and its method's warnings stay with every trial
 
 TEST_CASE("cached and uncached runs give equal records") {
   const test::Scratch scratch;
-  std::vector<TrialSpec> trials{with_transform("haar"), with_transform("klt"), with_budget("optimal"),
-                                with_budget("integer")};
+  std::vector<TrialSpec> trials{with_transform("haar"), with_transform("klt"), with_transform("haar_packets"),
+                                with_budget("optimal"), with_budget("integer")};
+  trials.push_back(with_joint("budget"));
+  trials.push_back(with_joint("integer_joint"));
   TrialSpec energy = test::fake_trial();
   energy.quantization.allocation.options["pick"] = "energy";
   trials.push_back(energy);
@@ -200,7 +208,8 @@ TEST_CASE("cached and uncached runs give equal records") {
 
 TEST_CASE("damaged cache entries are made again, with a warning") {
   const test::Scratch scratch;
-  const TrialSpec t = with_transform("klt");
+  const TrialSpec t = with_transform(GENERATE(as<std::string>(), "klt", "haar_packets"));
+  INFO(t.quantization.sequence.transform);
   const Record whole = Run(scratch.path())(t);
   REQUIRE(whole.status == "done");
   std::size_t bent = 0;
@@ -233,6 +242,40 @@ TEST_CASE("bases that exceed the budget are loaded again and again with the same
   CHECK(comparable(a) == comparable(Run()(t)));
 }
 
+TEST_CASE("caches that a later trial transforms get bases of their own") {
+  for (const char* name : {"klt", "haar_packets"}) {
+    INFO(name);
+    Run run;
+    TrialSpec t = with_transform(name);
+    t.quantization.kv_cache.transformed = false;
+    REQUIRE(run(t).status == "done");
+    t.quantization.kv_cache.transformed = true;
+    const Record r = run(t);
+    INFO((r.failure ? r.failure->message : ""));
+    REQUIRE(r.status == "done");
+    CHECK(comparable(r) == comparable(Run()(t)));
+    // Other bits: the packets of the two-level rule are chosen anew, the eigenvectors are not.
+    const int before = run.session.counters().calibrations;
+    t.quantization.activations.bits = 3;
+    REQUIRE(run(t).status == "done");
+    CHECK(run.session.counters().calibrations == before + (std::string(name) == "klt" ? 0 : 1));
+  }
+}
+
+TEST_CASE("a packet basis leaves less predicted noise on its own items than Haar of its depth") {
+  const auto noise = [](const std::string& name) {
+    TrialSpec t = with_transform(name);
+    t.quantization.sequence.options = test::haar_options(3);
+    t.calibration.text = t.data.text;  // the same items: the fake evaluation data have seed 1
+    t.calibration.samples = t.data.windows;
+    t.calibration.seed = 1;
+    const Record r = Run()(t);
+    REQUIRE(r.status == "done");
+    return r.slots[0].sums.b1;  // the first site sees the items themselves
+  };
+  CHECK(noise("haar_packets") <= noise("haar") * (1 + 1e-5));
+}
+
 TEST_CASE("calibrated allocations meet the budget and use the energies") {
   for (const char* kind : {"optimal", "integer"}) {
     const Record r = Run()(with_budget(kind));
@@ -240,6 +283,28 @@ TEST_CASE("calibrated allocations meet the budget and use the energies") {
     REQUIRE(r.status == "done");
     CHECK(r.averages["activation_bits"].get<double>() == Approx(4.5).epsilon(1e-4));
     CHECK(value(r, "slot_sqnr") > value(Run()(test::fake_trial()), "slot_sqnr"));
+  }
+}
+
+TEST_CASE("allocations over all slots meet one budget over all values, which slots share unequally") {
+  for (const char* kind : {"budget", "integer_joint"}) {
+    const Record r = Run()(with_joint(kind));
+    INFO(kind << (r.failure ? r.failure->message : ""));
+    REQUIRE(r.status == "done");
+    const double inputs = test::fake_width + test::fake_hidden, cache = test::fake_cache;
+    const double average =
+        (inputs * r.averages["activation_bits"].get<double>() + cache * r.averages["kv_bits"].get<double>()) /
+        (inputs + cache);
+    CHECK(average <= 4.5 + 1e-6);
+    CHECK(average > 4.4);
+    double bits = 0, values = 0;
+    for (const SlotResult& s : r.slots) {
+      bits += s.sums.average_bits() * static_cast<double>(s.sums.features);
+      values += static_cast<double>(s.sums.features);
+    }
+    CHECK(bits / values == Approx(average));
+    CHECK(r.slots[0].sums.average_bits() != r.slots[1].sums.average_bits());
+    CHECK(r.warnings.empty());
   }
 }
 

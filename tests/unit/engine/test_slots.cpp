@@ -94,6 +94,37 @@ TEST_CASE("skipped tokens stay the first rows and count among the high ones") {
   CHECK_THROWS_AS(transform_request(t.quantization, 64, plain_gemm), TrialError);
 }
 
+TEST_CASE("an allocation over all slots gives each its own share of one budget") {
+  const auto n = network();
+  TrialSpec t = test::fake_trial();
+  t.quantization.allocation = {
+      "budget", complete_options(allocator("budget").info, {{"high_tokens", 8}, {"pick", "first"}}, "allocation")};
+  std::vector<SlotPlan> plans = plan_slots(*n, t.quantization);
+  set_transforms(plans, t.quantization, 64, plain_gemm, {});
+  std::vector<RowEnergies> energies(plans.size());
+  for (std::size_t i = 0; i < plans.size(); ++i)
+    for (std::size_t row = 0; row < 64; ++row) {
+      // The first slot's rows are alike; those of the others fall.
+      energies[i].energy.push_back(i == 0 ? 1 : std::pow(0.8, static_cast<double>(row)));
+      energies[i].spread.push_back(30 * energies[i].energy.back());
+    }
+  const auto joint = set_bits(plans, t.quantization.allocation, 64, energies);
+  REQUIRE(joint);
+  CHECK(joint->exact);
+  double bits = 0, values = 0;
+  for (const SlotPlan& plan : plans) {
+    const auto d = static_cast<double>(plan.slot->info().features);
+    bits += d * plan.bits.average();
+    values += d;
+  }
+  CHECK(bits / values <= 4.5);
+  CHECK(bits / values > 4.4);
+  CHECK(joint->average_bits == Approx(bits / values));
+  CHECK(plans[0].bits.average() < plans[1].bits.average());
+  CHECK_THROWS_AS(set_bits(plans, t.quantization.allocation, 64, {}), TrialError);
+  CHECK_FALSE(set_bits(plans, test::fake_trial().quantization.allocation, 64, {}));
+}
+
 TEST_CASE("rows on a grid get the transform of their grid, and none of them is skipped") {
   const auto n = network();
   TrialSpec t = test::fake_trial();

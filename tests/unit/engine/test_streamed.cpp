@@ -150,10 +150,11 @@ void check_equal(const Record& a, const Record& b) {
 TEST_CASE("a streamed trial has every number of the trial in memory") {
   if (!test::open_fixture("llama_tiny_llama3rope")) return;
   const std::vector<Case> cases = {
-      {"rtn", "rtn", "haar", "two_level", 1},    {"smoothquant", "rtn", "haar", "two_level", 1},
-      {"quarot", "rtn", "haar", "two_level", 0}, {"quarot", "gptq", "dct", "two_level", 1},
-      {"rtn", "rtn", "klt", "two_level", 0},     {"smoothquant", "gptq", "klt", "optimal", 1},
-      {"rtn", "rtn", "identity", "integer", 1},
+      {"rtn", "rtn", "haar", "two_level", 1},        {"smoothquant", "rtn", "haar", "two_level", 1},
+      {"quarot", "rtn", "haar", "two_level", 0},     {"quarot", "gptq", "dct", "two_level", 1},
+      {"rtn", "rtn", "klt", "two_level", 0},         {"smoothquant", "gptq", "klt", "optimal", 1},
+      {"rtn", "rtn", "identity", "integer", 1},      {"quarot", "rtn", "haar_packets", "two_level", 0},
+      {"rtn", "gptq", "haar_packets", "integer", 1},
   };
   const std::string model = "llama_tiny_llama3rope";
   for (const Case& c : cases) {
@@ -180,7 +181,7 @@ TEST_CASE("other families stream as well") {
 
 TEST_CASE("calibration and reference are shared through the cache, whichever way they were measured") {
   if (!test::open_fixture("llama_tiny_llama3rope")) return;
-  const Case c{"smoothquant", "rtn", "klt", "optimal", 1};
+  const Case c{"smoothquant", "rtn", GENERATE(as<std::string>(), "klt", "haar_packets"), "optimal", 1};
   for (const bool first : {true, false}) {
     const test::Scratch scratch;
     Session one(session_options(scratch.path())), other(session_options(scratch.path()));
@@ -229,6 +230,19 @@ TEST_CASE("a calibration of another length is refused in the words of the trial 
     REQUIRE(r.failure);
     CHECK(r.failure->kind == "unsupported");
     CHECK(r.failure->message.find("calibration.context is 16, data.context 32") != std::string::npos);
+  }
+}
+
+TEST_CASE("bits for all slots together are refused in a streamed trial, whatever the plan knew") {
+  if (!test::open_fixture("llama_tiny_llama3rope")) return;
+  for (const char* kind : {"budget", "integer_joint"}) {
+    Session session(session_options({}));
+    const TrialSpec spec = trial("llama_tiny_llama3rope", {"rtn", "rtn", "haar", kind, 1});
+    CHECK(run(session, spec, false).status == "done");
+    const Record r = run(session, spec, true);
+    REQUIRE(r.failure);
+    CHECK(r.failure->kind == "unsupported");
+    CHECK(r.failure->message.find("model.streamed: false") != std::string::npos);
   }
 }
 

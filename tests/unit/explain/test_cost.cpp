@@ -29,6 +29,7 @@ TEST_CASE("a full Haar transform stays below the published bound of 4 s operatio
 TEST_CASE("on a grid a level costs three operations a row, a dense basis 2 s, and others by their Fourier transforms") {
   CHECK(left_operations("haar2d", 16, 2, 4, 4) == 3 * (16 + 4));
   CHECK(left_operations("klt", 10, 0, 0, 0) == 200);
+  CHECK(left_operations("haar_packets", 10, 3, 0, 0) == 60);
   CHECK(left_operations("wht", 8, 0, 0, 0) == 8 * 3 + 8);
   CHECK(left_operations("dct", 8, 0, 0, 0) == 2.5 * 8 * 3);
   CHECK(left_operations("dct", 7, 0, 0, 0) == 5 * 16 * 4);  // a convolution of 16 >= 13

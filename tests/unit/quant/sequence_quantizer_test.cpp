@@ -6,6 +6,7 @@
 #include "quant/sequence_quantizer.h"
 #include "support/catch.h"
 #include "support/matrices.h"
+#include "support/packets.h"
 
 using namespace stamp;
 using test::Matrix;
@@ -22,6 +23,7 @@ std::unique_ptr<SequenceTransform> make(const std::string& name, std::int64_t to
     const auto dct = make("dct", tokens - skip)->matrix();
     request.basis = std::make_shared<std::vector<float>>(dct.begin(), dct.end());
   }
+  if (name == "haar_packets") request.basis = test::some_packets(tokens - skip);
   return skip_first(skip, make_sequence_transform(name, request));
 }
 

@@ -108,6 +108,25 @@ TEST_CASE("a combination that a plugin refuses becomes an explained exclusion") 
   CHECK(Written(sweep, "quantization: {activations: {bits: 16}, kv_cache: {bits: 16}}\n").expand().excluded.empty());
 }
 
+TEST_CASE("bits for all slots together are refused where the model is walked through from its file") {
+  Catalog catalog = test::invented_catalog();
+  PluginInfo together = test::plugin("together");
+  together.reads = "slots";
+  catalog.add(PluginKind::allocator, together);
+  const Schema schema(catalog);
+  TrialSpec spec;
+  spec.data.context = 64;
+  spec.quantization.allocation = {"together", Json::object()};
+  CHECK_FALSE(refusal(spec, schema));
+  spec.model.streamed = true;
+  const auto no = refusal(spec, schema);
+  REQUIRE(no);
+  CHECK(no->by == "allocator together");
+  CHECK(no->because.find("all slots") != std::string::npos);
+  spec.quantization.allocation = {"two_level", Json::object()};
+  CHECK_FALSE(refusal(spec, schema));
+}
+
 TEST_CASE("a prompt that fills the window leaves nothing to decode") {
   const std::string sweep = "  axes: {decode.prefill: [32, 63, 64]}\n";
   const Plan plan = Written(sweep, "evaluate: [decode_perplexity]\n").expand();

@@ -163,3 +163,45 @@ TEST_CASE("a basis survives the cache, and what is none is refused") {
   CHECK_NOTHROW(packet_basis_of(std::vector<float>{2, 1, 2, 1, 0, 1, 2, 3}, 4));
   CHECK_THROWS_AS(best_packets_by_log(PacketEnergies(8, 2)), std::logic_error);
 }
+
+TEST_CASE("the measured basis of a slot is the one of its rule, at the depth that levels mean") {
+  const Matrix x = alternating(64, 8, 3), y = alternating(64, 8, 4);
+  const BasisPlugin* plugin = measured_basis("haar_packets");
+  REQUIRE(plugin);
+  CHECK(measured_basis("klt") == nullptr);
+  BasisRequest r;
+  r.tokens = 64;
+  r.high_tokens = 8;
+  r.low_bits = 3;
+  r.high_bits = 7;
+  const auto basis = [&] {
+    const auto measure = plugin->start(r);
+    measure->add(x.view());
+    measure->add(y.view());
+    return measure->basis();
+  };
+  const auto energies = [&](int depth) {
+    PacketEnergies e(64, depth);
+    e.add(x.view());
+    e.add(y.view());
+    return e;
+  };
+  CHECK(basis() == floats_of(best_packets_for_two_levels(energies(3), 8, 3, 7)));  // 64 / 8 = 2^3
+  r.options = {{"levels", 5}, {"cost", "log_energy"}};
+  CHECK(basis() == floats_of(best_packets_by_log(energies(5))));
+  CHECK(basis().size() == plugin->floats(64));
+  CHECK(plugin->sum_bytes(r) == 64 * 6 * sizeof(double));
+  r.options["levels"] = 7;
+  CHECK_THROWS_WITH(basis(), Catch::Contains("at most 6"));
+  // No high rows are known: the published 64, here all.
+  r.options = Json::object();
+  r.high_tokens = 0;
+  CHECK(basis() == floats_of(best_packets_for_two_levels(energies(0), 64, 3, 7)));
+  PlanFacts facts;
+  facts.tokens = facts.context = 64;
+  facts.calibration_samples = 1;
+  facts.options = {{"levels", 7}};
+  CHECK(haar_packets_plugin().info.refuse(facts).find("at most 6") != std::string::npos);
+  facts.options = {{"levels", nullptr}};
+  CHECK(haar_packets_plugin().info.refuse(facts).empty());
+}

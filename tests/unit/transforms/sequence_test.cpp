@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "support/catch.h"
 #include "support/matrices.h"
+#include "support/packets.h"
 #include "transforms/haar.h"
 #include "transforms/sequence_transform.h"
 #include "transforms/vector.h"
@@ -22,6 +23,7 @@ std::unique_ptr<SequenceTransform> make(const std::string& name, std::int64_t to
     const auto dct = make("dct", tokens)->matrix();
     request.basis = std::make_shared<std::vector<float>>(dct.begin(), dct.end());
   }
+  if (name == "haar_packets") request.basis = test::some_packets(tokens);
   return make_sequence_transform(name, request);
 }
 
