@@ -181,8 +181,13 @@ std::optional<PairedDifference> cell_difference(const TableCell& from, const Tab
   return paired_difference(from.items_of, to.items_of);
 }
 
-// Where items pair, the best value has to be better than every other one by its paired interval. Ties of values
-// without items are judged as shown: two equal texts are equally good.
+bool apart(const TableCell& a, const TableCell& b) {
+  return *a.high < *b.low || *b.high < *a.low;
+}
+
+// Where items pair, the best value has to be better than every other one by its paired interval; where values have
+// intervals of their own alone (averages over tasks), these must not overlap. Ties of values without either are judged
+// as shown: two equal texts are equally good.
 void mark_best(TableRow& row, bool lower) {
   TableCell* best = nullptr;
   std::vector<TableCell*> others;
@@ -196,8 +201,9 @@ void mark_best(TableRow& row, bool lower) {
   for (const TableCell* c : others) {
     if (c == best || c->ids == best->ids) continue;  // one trial that stands in two places
     const std::optional<PairedDifference> d = cell_difference(*c, *best);
-    tested = tested || d;
-    beaten = beaten || (d && !d->better(lower));
+    const bool intervals = !d && c->low && c->high && best->low && best->high;
+    tested = tested || d || intervals;
+    beaten = beaten || (d && !d->better(lower)) || (intervals && !apart(*c, *best));
   }
   if (beaten) return;
   for (TableCell* c : others)
@@ -305,12 +311,15 @@ void finish_notes(Table& table, const ReportSource& source, const PaperEntry* pa
   if (!table.value.empty())
     head.push_back(fmt::format("{}{}, {} is better{}.", table.value, table.unit.empty() ? "" : " (" + table.unit + ")",
                                table.lower_is_better ? "lower" : "higher",
-                               best && untested && !tested ? "; bold: best of its row" : ""));
+                               !(best && untested && !tested) ? ""
+                               : interval                       ? "; bold: best of its row, no interval of which overlaps another"
+                                                                : "; bold: best of its row"));
   if (tested && !table.value.empty())
     head.push_back(
         std::string("Bold: best of its row, and better than every other value of it: each 95% interval of the paired "
                     "differences (Student t over the items) excludes 0.") +
-        (untested ? " Where values have no items to pair, bold is the best as shown." : ""));
+        (untested ? " Where values have no items to pair, their intervals must not overlap; without any, bold is the best as shown."
+                   : ""));
   if (table.with_difference)
     head.push_back(difference ? fmt::format("Δ {0}: mean over the items of the difference to the column {0}{1}, with "
                                             "its paired 95% interval (Student t); bold where it excludes 0.",

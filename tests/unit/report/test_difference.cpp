@@ -59,6 +59,24 @@ TEST_CASE("the better value is bold only where its paired interval excludes 0") 
   CHECK_FALSE(chance.rows[1].cells[1].best);
 }
 
+TEST_CASE("without items to pair a value is bold where its own interval overlaps no other") {
+  ReportSource s = grid_source();
+  const auto interval = [&](std::size_t t, double low, double high) {
+    Metric& m = s.trials[t].record->metrics[0];
+    m.low = low;
+    m.high = high;
+  };
+  interval(0, 600, 700);
+  interval(1, 90, 120);
+  interval(2, 30, 35);
+  interval(3, 31, 36);
+  const Table t = make_table(s, "", nullptr);
+  CHECK(t.rows[1].cells[1].best);
+  CHECK_FALSE(t.rows[1].cells[0].best);
+  CHECK_FALSE(t.rows[2].cells[0].best);  // a tie as shown, and overlapping
+  CHECK_FALSE(t.rows[2].cells[1].best);
+}
+
 TEST_CASE("a trial that stands in two columns is not held against itself") {
   ReportSource s = row_of({2.0, 3.0, 4.0, 5.0}, {1.8, 2.8, 3.8, 4.79});
   s.trials[1].labels.push_back(labels("rtn", "wht"));
