@@ -135,7 +135,7 @@ ReportSource with_numbers() {
   int n = 0;
   for (int seed : {0, 1})
     for (int high : {16, 32, 64, 128}) {
-      ReportTrial t = trial("t" + std::to_string(n++), "rtn", "haar", 100.0 - high + seed);
+      ReportTrial t = trial(std::string("t").append(std::to_string(n++)), "rtn", "haar", 100.0 - high + seed);
       t.labels[0]["quantization.allocation.high_tokens"] = high;
       t.labels[0]["calibration.seed"] = seed;
       t.record->averages["activation_bits"] = 4 + 4.0 * high / 2048;
