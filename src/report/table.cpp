@@ -216,6 +216,11 @@ bool bold_was_tested(const TableRow& row) {
   return with_items > 1;
 }
 
+bool has_intervals_to_compare(const TableRow& row) {
+  return std::count_if(row.cells.begin(), row.cells.end(),
+                       [](const TableCell& c) { return c.low.has_value() && c.items_of.size() < 2; }) > 1;
+}
+
 // To the column that is `identity` throughout, or the first.
 void add_differences(Table& table, const std::vector<Key>& column_keys) {
   table.with_difference = true;
@@ -295,9 +300,11 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
 
 void finish_notes(Table& table, const ReportSource& source, const PaperEntry* paper) {
   bool ahead = false, repeated = false, interval = false, best = false, bits = false, difference = false;
+  bool compared = false;                  // rows whose bold rests on intervals of the values themselves
   bool tested = false, untested = false;  // rows whose bold was held to paired intervals, and rows where it could not
   for (const TableRow& row : table.rows) {
     (bold_was_tested(row) ? tested : untested) |= !row.reference;
+    compared = compared || (!row.reference && has_intervals_to_compare(row));
     for (const TableCell& c : row.cells) {
       ahead = ahead || c.sees_ahead;
       repeated = repeated || c.deviation.has_value();
@@ -312,14 +319,15 @@ void finish_notes(Table& table, const ReportSource& source, const PaperEntry* pa
     head.push_back(fmt::format("{}{}, {} is better{}.", table.value, table.unit.empty() ? "" : " (" + table.unit + ")",
                                table.lower_is_better ? "lower" : "higher",
                                !(best && untested && !tested) ? ""
-                               : interval                       ? "; bold: best of its row, no interval of which overlaps another"
-                                                                : "; bold: best of its row"));
+                               : compared ? "; bold: best of its row, no interval of which overlaps another"
+                                          : "; bold: best of its row"));
   if (tested && !table.value.empty())
     head.push_back(
         std::string("Bold: best of its row, and better than every other value of it: each 95% interval of the paired "
                     "differences (Student t over the items) excludes 0.") +
-        (untested ? " Where values have no items to pair, their intervals must not overlap; without any, bold is the best as shown."
-                   : ""));
+        (untested ? " Where values have no items to pair, their intervals must not overlap; without any, bold is the "
+                    "best as shown."
+                  : ""));
   if (table.with_difference)
     head.push_back(difference ? fmt::format("Δ {0}: mean over the items of the difference to the column {0}{1}, with "
                                             "its paired 95% interval (Student t); bold where it excludes 0.",
