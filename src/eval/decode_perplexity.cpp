@@ -65,6 +65,7 @@ class DecodePerplexityEvaluator : public Evaluator {
     m.unit = unit;
     m.over = context_.items;
     m.n = static_cast<std::int64_t>(means_.size());
+    m.leak_free = true;  // what was transformed, the prompt and full chunks, lies before every token that is scored
     m.protocol = fmt::format("{}, tokens behind {}", context_.protocol, context_.spec->decode.prefill);
     return m;
   }

@@ -69,6 +69,7 @@ TEST_CASE("in full precision it is the perplexity of the tokens behind the promp
   CHECK(metrics.front().n == 2);
   CHECK(metrics.front().items.size() == 2);
   CHECK(metrics.front().protocol == "a text, tokens behind 20");
+  CHECK(metrics.front().leak_free);
   // Float32 keys and values of three layers, two heads of 16.
   CHECK(value_of(metrics, "cache_bytes_per_token") == 3 * 2 * 32 * 4);
   CHECK(value_of(metrics, "cache_bits") == 16);
