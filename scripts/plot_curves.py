@@ -1,8 +1,12 @@
 """Curves of plot.py: a metric against the number that a sweep varies."""
 
-import matplotlib.ticker as ticker
+import textwrap
 
-from plot_looks import FURTHER_COLOURS, caption, distinct, finite, legend, method_colours, plt, short, transform_styles
+import matplotlib.ticker as ticker
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from plot_looks import FURTHER_COLOURS, caption, distinct, finite, method_colours, plt, short, transform_styles
 
 NAMES = {
     "average bits": "average bits of an activation",
@@ -15,6 +19,7 @@ NAMES = {
     "quantization.allocation.high_tokens": "rows at high bits",
     "decode.chunk": "tokens a chunk of the cache",
 }
+MOST_KINDS = 12  # in the legend
 FILLS = ("full", "none", "left", "right", "top", "bottom")
 
 
@@ -40,7 +45,7 @@ def draw_curves(rows, name):
     axis, metric = drawn[0]["axis"], drawn[0]["metric"]
     methods, transforms, kinds = distinct(drawn, "method"), distinct(drawn, "transform"), distinct(drawn, "series")
     colours, styles = method_colours(methods), transform_styles(transforms)
-    figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.4, 4.4), layout="constrained")
     lines = repeated = 0
     for method in methods:
         for transform in transforms:
@@ -63,6 +68,7 @@ def draw_curves(rows, name):
         axes.set_yscale("log")
     if min(xs) > 0 and max(xs) >= 8 * min(xs):
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
         axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}"))
     fp = next((r["fp"] for r in drawn if finite(r["fp"])), None)
     if fp:
@@ -73,14 +79,16 @@ def draw_curves(rows, name):
     unit = f" in {drawn[0]['unit']}" if drawn[0]["unit"] else ""
     axes.set_ylabel(f"{metric}{unit} ({better} is better)")
     axes.set_title(name)
-    legend(axes, methods, transforms, "lines")
+    one_method = len(methods) == 1
+    handles = [] if one_method and len(kinds) > 1 else [Patch(facecolor=colours[m], label=m) for m in methods]
+    for transform in transforms:
+        marker, line, _ = styles[transform]
+        handles.append(Line2D([], [], color="black", marker=marker, linestyle=line, markersize=5, label=transform))
     if len(kinds) > 1:
-        # A second legend beside the first one, which matplotlib would otherwise replace.
-        first = axes.get_legend()
-        axes.add_artist(first)
-        handles = [plt.Line2D([], [], color=FURTHER_COLOURS[i % len(FURTHER_COLOURS)] if len(methods) == 1 else "black", marker="o", linestyle="",
-                              fillstyle=FILLS[i % len(FILLS)], markersize=5, label=kind or "as the others") for i, kind in enumerate(kinds)]
-        axes.legend(handles=handles, fontsize=7, loc="lower left", bbox_to_anchor=(1.0, 0.0), borderaxespad=0.3)
+        handles += [Line2D([], [], color=FURTHER_COLOURS[i % len(FURTHER_COLOURS)] if one_method else "black", marker="o", linestyle="",
+                           fillstyle=FILLS[i % len(FILLS)], markersize=5, label="\n".join(textwrap.wrap(kind or "as the others", 34)))
+                    for i, kind in enumerate(kinds[:MOST_KINDS])]
+    axes.legend(handles=handles, fontsize=7.5, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
     counts = sorted({int(r["n"]) for r in drawn if finite(r["n"])})
     text = f"n = {', '.join(map(str, counts)) or 'unknown'}. {drawn[0]['protocol']}"
     if repeated:

@@ -1,5 +1,6 @@
 // Curves: the table's metric against whatever number the sweep varies. Columns: docs/records.md.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/text.h"
@@ -63,6 +64,37 @@ std::string series_of(const Shown& p, const std::vector<std::string>& paths) {
   return label_text(values, paths);
 }
 
+// Places whose line has enough points to be one. A line: all that has one style and one series.
+std::vector<Shown> on_curves(const std::vector<Shown>& places, const std::string& axis,
+                             const std::vector<std::string>& others) {
+  const auto line_of = [&](const Shown& p) {
+    std::string name = series_of(p, others);
+    for (const char* path : {"model.name", "quantization.method", "quantization.sequence.transform"})
+      if (const auto value = setting(*p.labels, p.trial->record->spec, path)) name.append("\n").append(setting_text(*value));
+    return name;
+  };
+  std::map<std::string, std::set<double>> points;
+  for (const Shown& p : places)
+    if (const auto x = position(p, axis)) points[line_of(p)].insert(*x);
+  std::vector<Shown> kept;
+  for (const Shown& p : places)
+    if (position(p, axis) && points[line_of(p)].size() >= fewest_points) kept.push_back(p);
+  return kept;
+}
+
+std::vector<std::string> those_that_vary(const std::vector<Shown>& places, const std::vector<std::string>& paths) {
+  std::vector<std::string> out;
+  for (const std::string& path : paths) {
+    std::set<std::string> values;
+    for (const Shown& p : places) {
+      const auto value = setting(*p.labels, p.trial->record->spec, path);
+      values.insert(value ? setting_text(*value) : "");
+    }
+    if (values.size() > 1) out.push_back(path);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string curves_csv(const ReportSource& source) {
@@ -93,7 +125,9 @@ std::string curves_csv(const ReportSource& source) {
     for (const std::string& path : varied)
       if (path != axis && !has_own_style(path) && !is_seed(path) && !(axis == average_axis && sets_average(path)))
         others.push_back(path);
-    for (const Shown& p : places) {
+    const std::vector<Shown> drawn = axis == average_axis ? places : on_curves(places, axis, others);
+    others = those_that_vary(drawn, others);
+    for (const Shown& p : drawn) {
       const auto x = position(p, axis);
       if (!x) continue;
       const Record& r = *p.trial->record;
