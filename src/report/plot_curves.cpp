@@ -70,7 +70,8 @@ std::vector<Shown> on_curves(const std::vector<Shown>& places, const std::string
   const auto line_of = [&](const Shown& p) {
     std::string name = series_of(p, others);
     for (const char* path : {"model.name", "quantization.method", "quantization.sequence.transform"})
-      if (const auto value = setting(*p.labels, p.trial->record->spec, path)) name.append("\n").append(setting_text(*value));
+      if (const auto value = setting(*p.labels, p.trial->record->spec, path))
+        name.append("\n").append(setting_text(*value));
     return name;
   };
   std::map<std::string, std::set<double>> points;
