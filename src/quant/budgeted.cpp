@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <queue>
+#include <utility>
 
 #include "base/error.h"
+#include "base/option_info.h"
 #include "base/text.h"
 #include "quant/grid.h"
 #include "quant/two_level.h"
@@ -17,10 +19,14 @@ double budget_average(const Json& options, std::int64_t tokens, double low_bits)
   return found->get<double>();
 }
 
-std::string refuse_budget(const PlanFacts& facts) {
+std::string refuse_without_energies(const PlanFacts& facts) {
   if (facts.any_length)
     return "row energies are calibrated for one length and zero-shot questions have any; use two_level or uniform";
-  if (facts.calibration_samples < 1) return "it needs calibration samples (calibration.samples is 0)";
+  return facts.calibration_samples < 1 ? "it needs calibration samples (calibration.samples is 0)" : "";
+}
+
+std::string refuse_budget(const PlanFacts& facts) {
+  if (std::string why = refuse_without_energies(facts); !why.empty()) return why;
   const double low = real_option(facts.options, "min_bits"), high = real_option(facts.options, "max_bits");
   if (low > high) return "min_bits " + number_text(low) + " is above max_bits " + number_text(high);
   if (facts.context < 1 || facts.low_bits >= 16) return "";
@@ -32,30 +38,17 @@ std::string refuse_budget(const PlanFacts& facts) {
 }
 
 std::vector<OptionInfo> budget_options(OptionInfo::Type type) {
-  OptionInfo average;
-  average.name = "average_bits";
-  average.type = OptionInfo::Type::real;
-  average.min = 1;
-  average.max = 15;
-  average.help = "average bits of a row; auto = that of 64 rows at 8 bits and the others at the low bits";
-  OptionInfo least;
-  least.name = "min_bits";
-  least.type = type;
-  least.fallback = 1;
-  least.min = 1;
-  least.max = 15;
-  least.help = "fewest bits of a row; Theorem 1 needs at least one";
-  OptionInfo most;
-  most.name = "max_bits";
-  most.type = type;
-  most.fallback = 8;
-  most.min = 1;
-  most.max = 15;
-  most.help = "most bits of a row";
-  return {average, least, most};
+  const auto bits = [](const char* name, OptionInfo::Type kind, Json fallback, const char* help) {
+    OptionInfo o = option::any(name, kind, std::move(fallback), help);
+    o.min = 1;
+    o.max = 15;
+    return o;
+  };
+  return {bits("average_bits", OptionInfo::Type::real, nullptr,
+               "average bits of a row; auto = that of 64 rows at 8 bits and the others at the low bits"),
+          bits("min_bits", type, 1, "fewest bits of a row; Theorem 1 needs at least one"),
+          bits("max_bits", type, 8, "most bits of a row")};
 }
-
-namespace {
 
 void need_rows(const std::string& name, std::span<const double> values, std::int64_t tokens) {
   if (static_cast<std::int64_t>(values.size()) != tokens)
@@ -65,6 +58,8 @@ void need_rows(const std::string& name, std::span<const double> values, std::int
     if (!std::isfinite(v) || v < 0)
       throw TrialError("allocation", "allocation " + name + ": an energy is not a number");
 }
+
+namespace {
 
 // b_i = clamp(log2 sqrt(e_i) - C): the sum falls with C, so C is found by bisection; which rows are clamped follows,
 // and the rest of the budget is shared out exactly among the others.

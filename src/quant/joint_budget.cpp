@@ -1,11 +1,9 @@
 #include "quant/joint_budget.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <utility>
 
-#include "base/error.h"
 #include "base/option_info.h"
 #include "base/text.h"
 #include "quant/budget_choice.h"
@@ -19,15 +17,9 @@ namespace {
 // Choices that come close to the best are enumerated; a few thousand are usual, and every one is kept for every slot.
 constexpr std::size_t most_states = 20'000;
 
-void need_rows(const std::string& kind, const SlotToAllocate& slot) {
-  const std::string what = "allocation " + kind + ", slot " + slot.name;
-  for (const std::span<const double> values : {slot.rows.energies, slot.rows.spread_energies}) {
-    if (static_cast<std::int64_t>(values.size()) != slot.rows.tokens)
-      throw TrialError("allocation", what + ": needs the energies of " + std::to_string(slot.rows.tokens) +
-                                         " rows from calibration and got " + std::to_string(values.size()));
-    for (const double v : values)
-      if (!std::isfinite(v) || v < 0) throw TrialError("allocation", what + ": an energy is not a number");
-  }
+void need_energies(const std::string& kind, const SlotToAllocate& slot) {
+  for (const std::span<const double> values : {slot.rows.energies, slot.rows.spread_energies})
+    need_rows(kind + ", slot " + slot.name, values, slot.rows.tokens);
 }
 
 double importance_of(const SlotToAllocate& slot) {
@@ -86,14 +78,8 @@ std::vector<std::int64_t> order_of(const AllocationRequest& r) {
   return order;
 }
 
-std::string refuse_common(const PlanFacts& facts) {
-  if (facts.any_length)
-    return "row energies are calibrated for one length and zero-shot questions have any; use two_level or uniform";
-  return facts.calibration_samples < 1 ? "it needs calibration samples (calibration.samples is 0)" : "";
-}
-
 std::string refuse_two_levels(const PlanFacts& facts) {
-  if (std::string why = refuse_common(facts); !why.empty()) return why;
+  if (std::string why = refuse_without_energies(facts); !why.empty()) return why;
   if (facts.low_bits >= 16) return "";
   const double high = real_option(facts.options, "high_bits");
   if (facts.low_bits < 1) return "the noise of rows below one bit has no estimate";
@@ -132,7 +118,7 @@ JointAllocation allocate_budget(std::span<const SlotToAllocate> slots) {
   double budget = 0, values = 0;
   for (const std::size_t i : list) {
     const AllocationRequest& r = slots[i].rows;
-    need_rows("budget", slots[i]);
+    need_energies("budget", slots[i]);
     const double high = high_bits_of(r);
     orders.push_back(order_of(r));
     std::vector<std::int64_t> ks(static_cast<std::size_t>(r.tokens) + 1);
@@ -167,7 +153,7 @@ JointAllocation allocate_integer_joint(std::span<const SlotToAllocate> slots) {
   std::vector<SlotRows> rows;
   double budget = 0, values = 0;
   for (const std::size_t i : list) {
-    need_rows("integer_joint", slots[i]);
+    need_energies("integer_joint", slots[i]);
     rows.push_back({slots[i].rows.spread_energies, slots[i].values, importance_of(slots[i])});
     budget += budget_average(slots[i].rows.options, slots[i].rows.tokens, slots[i].rows.low_bits) * values_of(slots[i]);
     values += values_of(slots[i]);
