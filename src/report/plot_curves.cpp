@@ -14,11 +14,6 @@ namespace {
 constexpr const char* average_axis = "average bits";
 constexpr std::size_t fewest_points = 3;
 
-// Told apart by colour and line style, not by the series' name.
-bool has_own_style(const std::string& path) {
-  return path == "model.name" || path == "model.path" || path == "quantization.method" ||
-         path == "quantization.sequence.transform";
-}
 // Points that differ in a seed alone are repetitions of one another.
 bool is_seed(const std::string& path) {
   return path == "repeat" || path.ends_with(".seed");
@@ -115,7 +110,7 @@ std::string curves_csv(const ReportSource& source) {
   const bool by_average = distinct_positions(places, average_axis) > fewest_points;
   if (by_average) axes.push_back(average_axis);
   for (const std::string& path : varied)
-    if (!has_own_style(path) && !is_seed(path) && !(by_average && sets_average(path)) &&
+    if (!drawn_by_style(path) && !is_seed(path) && !(by_average && sets_average(path)) &&
         distinct_positions(places, path) >= fewest_points)
       axes.push_back(path);
 
@@ -124,7 +119,7 @@ std::string curves_csv(const ReportSource& source) {
   for (const std::string& axis : axes) {
     std::vector<std::string> others;
     for (const std::string& path : varied)
-      if (path != axis && !has_own_style(path) && !is_seed(path) && !(axis == average_axis && sets_average(path)))
+      if (path != axis && !drawn_by_style(path) && !is_seed(path) && !(axis == average_axis && sets_average(path)))
         others.push_back(path);
     const std::vector<Shown> drawn = axis == average_axis ? places : on_curves(places, axis, others);
     others = those_that_vary(drawn, others);

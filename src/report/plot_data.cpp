@@ -32,9 +32,7 @@ class Heads {
  public:
   explicit Heads(const ReportSource& source) {
     for (const std::string& p : varied_paths(source))
-      if (p != "model.name" && p != "model.path" && p != "quantization.method" &&
-          p != "quantization.sequence.transform")
-        others_.push_back(p);
+      if (!drawn_by_style(p)) others_.push_back(p);
   }
   std::vector<std::string> of(const ReportTrial& t, const Json& labels) const {
     const Json& spec = t.record->spec;
@@ -71,6 +69,11 @@ void append(std::vector<std::string>& to, std::initializer_list<std::string> mor
 }
 
 }  // namespace
+
+bool drawn_by_style(const std::string& path) {
+  return path == "model.name" || path == "model.path" || path == "quantization.method" ||
+         path == "quantization.sequence.transform";
+}
 
 std::string perplexity_csv(const ReportSource& source, const std::string& metric) {
   const Heads heads(source);

@@ -7,6 +7,9 @@
 
 namespace stamp {
 
+// Settings that figures tell apart by colour and line style, not by a label.
+bool drawn_by_style(const std::string& path);
+
 std::string perplexity_csv(const ReportSource& source, const std::string& metric);
 std::string bound_csv(const ReportSource& source);   // needs records read with their slots
 std::string energy_csv(const ReportSource& source);  // needs records read with their slots
