@@ -24,7 +24,8 @@ try:
 except ImportError as error:
     sys.exit(f"plot.py: {error}; scripts/setup.sh installs numpy and matplotlib into .venv")
 
-BOUNDS = {"b1": "B1 (Theorem 1)", "b2": "B2 (actual range)", "b3": "B3 (noise estimate)", "b4": "B4 (capped by the signal)"}
+BOUNDS = {"b1": "B1 (Theorem 1)", "b2": "B2 (actual range)", "b3": "B3 (noise estimate)", "b4": "B4 (capped by the signal)",
+          "b5": "B5 (estimate with the rows' shape)"}
 RASTER_POINTS = 3000  # above this an SVG's points become one picture: 10,000 markers make it several MB
 
 class PlotError(Exception):
@@ -143,11 +144,17 @@ def error_axes(axes, rows, colours, styles):
     axes.set_ylabel(r"error $\|\hat X-X\|^2$ / signal $\|X\|^2$")
 
 
+def known_bounds(rows):
+    """Results of an older program have no B5."""
+    return {key: label for key, label in BOUNDS.items() if any(finite(r[key]) for r in rows)}
+
+
 def ratio_axes(axes, rows, colours, styles):
     """Error over each bound: median over slots, with the middle 90%. Against bits when these vary."""
+    bounds = known_bounds(rows)
     bits = sorted({round(r["bits"]) for r in rows if finite(r["bits"])})
     if len(bits) > 2:
-        for (key, label), line, grey in zip(BOUNDS.items(), ("-", "--", ":", "-."), ("0.0", "0.3", "0.5", "0.65")):
+        for (key, label), line, grey in zip(bounds.items(), ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1))), ("0.0", "0.3", "0.5", "0.65", "0.15")):
             spread = [np.percentile([r["error"] / r[key] for r in rows if finite(r["bits"]) and round(r["bits"]) == b and r[key] > 0], (5, 50, 95))
                       for b in bits]
             low, middle, high = np.transpose(spread)
@@ -158,21 +165,21 @@ def ratio_axes(axes, rows, colours, styles):
         axes.add_artist(axes.legend(fontsize=7.5, loc="best"))  # kept beside the legend of methods, which comes later
     else:
         groups = list(dict.fromkeys((r["method"], r["transform"]) for r in rows))
-        for i, key in enumerate(BOUNDS):
+        for i, key in enumerate(bounds):
             for j, (method, transform) in enumerate(groups):
                 ratios = [r["error"] / r[key] for r in rows if (r["method"], r["transform"]) == (method, transform) and r[key] > 0]
                 low, middle, high = np.percentile(ratios, (5, 50, 95))
                 x = i + 0.8 * ((j + 0.5) / len(groups) - 0.5)
                 axes.plot([x, x], [low, high], color=colours[method], linewidth=1)
                 axes.plot(x, middle, styles[transform][0], color=colours[method], markersize=4)
-        axes.set_xticks(range(len(BOUNDS)), [two_lines(label) for label in BOUNDS.values()])
+        axes.set_xticks(range(len(bounds)), [two_lines(label) for label in bounds.values()])
     axes.axhline(1, color="black", linewidth=1)
     axes.set_yscale("log")
     axes.set_ylabel("error / bound (1 = tight)")
 
 
 def draw_bound(rows, name):
-    drawn = [r for r in rows if finite(r["error"], r["signal"], *(r[b] for b in BOUNDS)) and r["error"] > 0 and r["signal"] > 0 and r["b1"] > 0]
+    drawn = [r for r in rows if finite(r["error"], r["signal"], *(r[b] for b in known_bounds(rows))) and r["error"] > 0 and r["signal"] > 0 and r["b1"] > 0]
     if not drawn:
         return None, {}
     methods, transforms = distinct(drawn, "method"), distinct(drawn, "transform")
@@ -255,7 +262,7 @@ FIGURES = {
     "perplexity": (draw_perplexity, ["model", "method", "transform", "label", "protocol"],
                    ["value", "low", "high", "n", "fp", "activation_bits", "kv_bits", "weight_bits"], ("model", "protocol")),
     "bound": (draw_bound, ["model", "method", "transform", "label", "slot", "kind", "theorem"],
-              ["samples", "bits", "signal", "error", "b1", "b2", "b3", "b4", "worst_ratio"], ("model",)),
+              ["samples", "bits", "signal", "error", "b1", "b2", "b3", "b4", "b5", "worst_ratio"], ("model",)),
     "energy": (draw_energy, ["model", "method", "transform", "label", "kind"],
                ["slots", "tokens", "row_from", "row_to", "relative", "bits"], ("model",)),
     "curves": (draw_curves, ["model", "method", "transform", "series", "axis", "metric", "unit", "protocol"],

@@ -39,7 +39,7 @@ def bound_rows(all_bits):
                     rows.append({"id": "0", "model": "made-up", "method": method, "transform": transform, "label": f"bits {bits}",
                                  "slot": f"layers.{layer}.mlp.down_proj.input", "kind": "linear input", "layer": layer, "tokens": 2048,
                                  "features": 576, "samples": 4, "bits": bits, "signal": signal, "error": b1 / (40 + 5 * layer), "b1": b1,
-                                 "b2": b1 / 20, "b3": b1 / 60, "b4": min(signal, b1 / 20), "ratio": 1 / 40, "worst_ratio": 0.03,
+                                 "b2": b1 / 20, "b3": b1 / 60, "b4": min(signal, b1 / 20), "b5": b1 / 55, "ratio": 1 / 40, "worst_ratio": 0.03,
                                  "sqnr_db": 12, "energy_share": 0.3, "theorem": "holds"})
     rows[0]["worst_ratio"] = 1.5                            # one finding
     rows[1] = {**rows[1], "theorem": "symmetric grid", "worst_ratio": 2}  # not one: the conditions do not hold

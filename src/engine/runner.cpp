@@ -175,7 +175,7 @@ Failure failure_of(const std::exception& e, const std::string& phase) {
 
 Json bound_summary(const std::vector<SlotResult>& slots) {
   if (slots.empty()) return Json::object();
-  double error = 0, b1 = 0, b2 = 0, b3 = 0, b4 = 0;
+  double error = 0, b1 = 0, b2 = 0, b3 = 0, b4 = 0, b5 = 0;
   const SlotResult* worst = &slots.front();
   for (const SlotResult& s : slots) {
     error += s.sums.error;
@@ -183,6 +183,7 @@ Json bound_summary(const std::vector<SlotResult>& slots) {
     b2 += s.sums.b2;
     b3 += s.sums.b3;
     b4 += s.sums.b4;
+    b5 += s.sums.b5;
     if (s.sums.worst_ratio > worst->sums.worst_ratio) worst = &s;
   }
   return {{"worst_ratio", json_number(worst->sums.worst_ratio)},
@@ -191,7 +192,8 @@ Json bound_summary(const std::vector<SlotResult>& slots) {
           {"b1", json_number(b1)},
           {"b2", json_number(b2)},
           {"b3", json_number(b3)},
-          {"b4", json_number(b4)}};
+          {"b4", json_number(b4)},
+          {"b5", json_number(b5)}};
 }
 
 Json average_bits(Network& network, const std::vector<SlotPlan>& plans, const WeightSpec& weights) {

@@ -19,8 +19,8 @@ struct TrialRequest {
 // Only StoreError passes through.
 Record run_trial(Session& session, const TrialRequest& request, Log& log, Progress& progress);
 
-// {worst_ratio, worst_slot, error, b1, b2, b3, b4}: sums over the slots; the worst sample of any slot. Empty without
-// slots.
+// {worst_ratio, worst_slot, error, b1, b2, b3, b4, b5}: sums over the slots; the worst sample of any slot. Empty
+// without slots.
 Json bound_summary(const std::vector<SlotResult>& slots);
 // {activation_bits, kv_bits, weight_bits}, weighted by features; 16 where nothing is quantized, absent where a network
 // has no such slot.

@@ -44,6 +44,7 @@ void add_sample(SlotStatistics& s, std::span<const RowSums> rows, std::span<cons
     s.b2 += row.range2 / (4 * n2);
     s.b3 += row.range2 / (12 * n2);
     s.b4 += row.limited;
+    s.b5 += row.estimated;
   }
   s.b1 += b1;
   s.error += error;

@@ -6,15 +6,17 @@
 #include "quant/allocation.h"
 #include "quant/grid.h"
 #include "quant/kernels.h"
+#include "quant/rounding_noise.h"
 #include "quant/sequence_quantizer.h"
 
 namespace stamp {
 
 struct RowSums {
-  double energy = 0;    // ||t||^2
-  double weighted = 0;  // sum over groups of (values in the group) * ||t_group||^2
-  double range2 = 0;    // sum over groups of (values in the group) * r^2
-  double limited = 0;   // sum over groups of min(||t_group||^2, n r^2 / (4 N^2))
+  double energy = 0;     // ||t||^2
+  double weighted = 0;   // sum over groups of (values in the group) * ||t_group||^2
+  double range2 = 0;     // sum over groups of (values in the group) * r^2
+  double limited = 0;    // sum over groups of min(||t_group||^2, n r^2 / (4 N^2))
+  double estimated = 0;  // sum over groups of estimated_rounding_error
   double error = 0;
   void add_group(const kernels::Range& range, std::int64_t values, std::int64_t steps, double squared_error) {
     const auto n = static_cast<double>(values);
@@ -26,12 +28,15 @@ struct RowSums {
     if (steps < 0) return;
     const auto big_n = static_cast<double>(steps);
     limited += steps == 0 ? range.energy : std::min(range.energy, n * r * r / (4 * big_n * big_n));
+    estimated += estimated_rounding_error(values, range.energy, static_cast<double>(range.low),
+                                          static_cast<double>(range.high), steps);
   }
   RowSums& operator+=(const RowSums& o) {
     energy += o.energy;
     weighted += o.weighted;
     range2 += o.range2;
     limited += o.limited;
+    estimated += o.estimated;
     error += o.error;
     return *this;
   }

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "quant/grid.h"
+#include "quant/rounding_noise.h"
 #include "quant/sequence_quantizer.h"
 
 namespace stamp {
@@ -79,6 +80,7 @@ void quantize_sequence_reference(ConstMatrixView x, const SequenceTransform& l, 
       one.b2 += size / 4 * r2 / (steps * steps);
       one.b3 += size / 12 * r2 / (steps * steps);
       one.b4 += std::min(energy, size * r2 / (4 * steps * steps));
+      one.b5 += estimated_rounding_error(static_cast<std::int64_t>(n), energy, low, high, steps_of(row_grid.bits));
     }
     one.signal += one.row_energy[i];
     one.error += one.row_error[i];

@@ -29,6 +29,7 @@ void SlotStatistics::merge(const SlotStatistics& other) {
   b2 += other.b2;
   b3 += other.b3;
   b4 += other.b4;
+  b5 += other.b5;
   worst_ratio = std::max(worst_ratio, other.worst_ratio);
 }
 

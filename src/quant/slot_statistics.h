@@ -22,7 +22,9 @@ struct SlotStatistics {
   double b2 = 0;                   // (g/4) sum r_i^2 / N_i^2            (actual range)
   double b3 = 0;                   // (g/12) sum r_i^2 / N_i^2           (noise estimate, not a bound)
   double b4 = 0;                   // sum min(||t_i||^2, g r_i^2 / (4 N_i^2))
-  double worst_ratio = 0;          // largest error / b1 of a single sample
+  double b5 = 0;           // sum of estimated_rounding_error (quant/rounding_noise.h): an estimate, not a bound;
+                           // NaN: read from a record written before it was known
+  double worst_ratio = 0;  // largest error / b1 of a single sample
   void merge(const SlotStatistics& other);
   double sqnr_db() const;                     // 10 log10(signal / error); +inf for zero error
   double energy_share(std::int64_t k) const;  // of the first k rows

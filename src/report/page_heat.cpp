@@ -69,6 +69,7 @@ std::vector<double> measured(const SlotResult& s) {
           a.worst_ratio,
           a.sqnr_db(),
           a.b3 > 0 ? a.error / a.b3 : unknown,
+          a.b5 > 0 ? a.error / a.b5 : unknown,
           s.bits().value_or(unknown),
           s.share().value_or(unknown)};
 }
@@ -87,6 +88,7 @@ const std::vector<HeatMap::Measure>& HeatMap::measures() {
       {"worst_ratio", "worst error / B1 of one sample", "", true, true},
       {"sqnr", "SQNR", "dB", false, false},
       {"predicted", "error / B3 (the noise estimate)", "", true, true},
+      {"estimated", "error / B5 (the estimate with the rows' shape)", "", true, true},
       {"bits", "average bits of a row", "bits", false, false},
       {"share", "energy in the high-bit rows", "share", false, false},
   };

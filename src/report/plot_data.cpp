@@ -101,9 +101,9 @@ std::string perplexity_csv(const ReportSource& source, const std::string& metric
 std::string bound_csv(const ReportSource& source) {
   const Heads heads(source);
   std::string out =
-      csv_line({"id",     "model",    "method",  "transform",   "label",   "slot",         "kind",   "layer",
-                "tokens", "features", "samples", "bits",        "signal",  "error",        "b1",     "b2",
-                "b3",     "b4",       "ratio",   "worst_ratio", "sqnr_db", "energy_share", "theorem"});
+      csv_line({"id",     "model",    "method",  "transform", "label",       "slot",    "kind",         "layer",
+                "tokens", "features", "samples", "bits",      "signal",      "error",   "b1",           "b2",
+                "b3",     "b4",       "b5",      "ratio",     "worst_ratio", "sqnr_db", "energy_share", "theorem"});
   for_each_done(source, [&](const ReportTrial& t, const Json& labels) {
     for (const SlotResult& s : t.record->slots) {
       const SlotStatistics& a = s.sums;
@@ -111,9 +111,9 @@ std::string bound_csv(const ReportSource& source) {
       std::vector<std::string> f = heads.of(t, labels);
       append(f, {s.name, s.kind, layer_of(s.name), std::to_string(a.tokens), std::to_string(a.features),
                  std::to_string(a.samples), optional_number(s.bits()), number_text(a.signal), number_text(a.error),
-                 number_text(a.b1), number_text(a.b2), number_text(a.b3), number_text(a.b4), number_text(s.ratio()),
-                 number_text(a.worst_ratio), number_text(a.sqnr_db()), optional_number(s.share()),
-                 s.theorem.empty() ? "holds" : s.theorem});
+                 number_text(a.b1), number_text(a.b2), number_text(a.b3), number_text(a.b4),
+                 std::isnan(a.b5) ? "" : number_text(a.b5), number_text(s.ratio()), number_text(a.worst_ratio),
+                 number_text(a.sqnr_db()), optional_number(s.share()), s.theorem.empty() ? "holds" : s.theorem});
       out += csv_line(f);
     }
   });

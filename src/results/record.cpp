@@ -77,6 +77,7 @@ Json slot_json(const SlotResult& s) {
   j["b2"] = json_number(a.b2);
   j["b3"] = json_number(a.b3);
   j["b4"] = json_number(a.b4);
+  if (!std::isnan(a.b5)) j["b5"] = json_number(a.b5);
   // Derived, for people and other programs; reading a record takes the sums.
   j["ratio"] = json_number(s.ratio());
   j["worst_ratio"] = json_number(a.worst_ratio);
@@ -222,6 +223,7 @@ SlotResult slot_from(const Json& json, const std::string& where) {
   s.sums.b2 = f.number("b2");
   s.sums.b3 = f.number("b3");
   s.sums.b4 = f.number("b4");
+  s.sums.b5 = f.number("b5", std::numeric_limits<double>::quiet_NaN());
   s.sums.worst_ratio = f.number("worst_ratio");
   if (f.get("bits")) s.average_bits = f.number("bits");
   if (f.get("energy_share")) s.energy_share = f.number("energy_share");

@@ -137,6 +137,7 @@ TEST_CASE("slot sums equal the slow twin on the activations that the slots saw")
     CHECK(fast.b1 == Approx(slow[i].b1).epsilon(1e-5));
     CHECK(fast.b2 == Approx(slow[i].b2).epsilon(1e-5));
     CHECK(fast.b4 == Approx(slow[i].b4).epsilon(1e-5));
+    CHECK(fast.b5 == Approx(slow[i].b5).epsilon(1e-4));
     CHECK(fast.average_bits() == Approx(4.5));
     CHECK(fast.error < fast.b2);
     CHECK(fast.b2 <= fast.b1);

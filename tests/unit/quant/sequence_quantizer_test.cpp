@@ -61,6 +61,7 @@ void check_statistics(const SlotStatistics& got, const SlotStatistics& expected)
   CHECK(close(got.b2, expected.b2));
   CHECK(close(got.b3, expected.b3));
   CHECK(close(got.b4, expected.b4));
+  CHECK(close(got.b5, expected.b5));
   CHECK(close(got.worst_ratio, expected.worst_ratio));
 }
 

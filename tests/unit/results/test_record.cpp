@@ -31,6 +31,7 @@ SlotResult filled_slot(std::int64_t tokens, std::int64_t high) {
   s.sums.b2 = 500;
   s.sums.b3 = 150;
   s.sums.b4 = 400;
+  s.sums.b5 = 120;
   s.sums.worst_ratio = 1.25;
   return s;
 }
