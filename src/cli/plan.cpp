@@ -116,8 +116,8 @@ ExitCode run(const Front& front, const Options& options) {
   };
   if (work.models > 0)
     data(fmt::format("\nShared: {}, {}, {}, {}.\n", n(work.models, "model load"),
-                     n(work.references, "full-precision reference pass"),
-                     n(work.weights, "set") + " of prepared weights", n(work.calibrations, "calibration")));
+                     n(work.references, "full-precision reference"), n(work.weights, "set") + " of prepared weights",
+                     n(work.calibrations, "calibration")));
   if (guess.seconds > 0)
     data(fmt::format("The estimate of time rests on {}.\n",
                      guess.scaled > 0   ? "finished trials of the same model"

@@ -194,6 +194,8 @@ TrialSpec trial_from_json(const Json& json, const Schema& schema) {
   read_path(json, "images_prompts", spec.images.prompts, faults);
   read_path(json, "images_classifier", spec.images.classifier, faults);
   read_path(json, "images_clip", spec.images.clip, faults);
+  read_path(json, "images_lpips", spec.images.lpips, faults);
+  read_path(json, "images_image_reward", spec.images.image_reward, faults);
   if (!faults.empty()) throw_faults(std::move(faults));
   // Complete: options left out take their defaults.
   for (const Field& field : schema.fields()) {
@@ -217,6 +219,8 @@ Json with_paths(const TrialSpec& spec, const Schema& schema) {
     beside("images_prompts", spec.images.prompts);
     beside("images_classifier", spec.images.classifier);
     beside("images_clip", spec.images.clip);
+    beside("images_lpips", spec.images.lpips);
+    beside("images_image_reward", spec.images.image_reward);
   } else if (needs_calibration(spec, schema.catalog())) {
     paths["calibration_text"] = spec.calibration.text;
   }

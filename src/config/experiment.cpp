@@ -362,6 +362,8 @@ class Reader {
         e_.table.rows = read_paths(entry.value, "table.rows");
       else if (entry.key == "columns")
         e_.table.columns = read_paths(entry.value, "table.columns");
+      else if (entry.key == "average")
+        e_.table.average = read_paths(entry.value, "table.average");
       else if (entry.key == "value")
         e_.table.value = text_at(entry.value, "table.value");
       else if (entry.key == "paper")
@@ -369,7 +371,15 @@ class Reader {
       else if (entry.key == "layout")
         e_.table.layout = text_at(entry.value, "table.layout");
       else
-        unknown_key(entry, "table." + entry.key, {"rows", "columns", "value", "paper", "layout"});
+        unknown_key(entry, "table." + entry.key, {"rows", "columns", "average", "value", "paper", "layout"});
+    }
+    for (const YamlEntry& entry : node.entries) {
+      if (entry.key != "average") continue;
+      for (const std::string& path : e_.table.average)
+        for (const auto* others : {&e_.table.rows, &e_.table.columns})
+          if (std::find(others->begin(), others->end(), path) != others->end())
+            fault(entry.value.place, "table.average",
+                  path + " tells rows or columns apart; it cannot be averaged over as well");
     }
   }
   std::vector<std::string> read_paths(const YamlNode& node, const std::string& where) {

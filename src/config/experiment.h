@@ -56,6 +56,7 @@ struct Exclusion {
 
 struct TableSpec {
   std::vector<std::string> rows, columns;  // field paths
+  std::vector<std::string> average;        // field paths whose values are repeats of one measurement: seeds
   std::string value = "perplexity";        // a metric
   std::string paper;                       // key into configs/paper, "" = none
   std::string layout;                      // "" = the default one

@@ -105,6 +105,12 @@ Condition if_reads(const std::string& section, const Catalog& catalog) {
           [&catalog, section](const TrialSpec& t) { return reads(t, section, catalog); }};
 }
 
+Condition if_evaluates(const std::string& metric) {
+  return {"evaluate holds " + metric, [metric](const TrialSpec& t) {
+            return std::find(t.evaluate.begin(), t.evaluate.end(), metric) != t.evaluate.end();
+          }};
+}
+
 Condition if_image_activations(const Catalog& catalog) {
   return {"activations.bits below 16 and evaluate holds a metric of images",
           [&catalog](const TrialSpec& t) { return activations_on(t) && reads(t, "images", catalog); }};
@@ -422,6 +428,8 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   add(STAMP_FIELD(images.saved).range(0, 1e6).how_not_what().when(if_reads("images", catalog)).says("of the first so many images a PNG file is kept in the run folder"));
   add(STAMP_FIELD(images.classifier).file().or_auto().when(if_reads("images", catalog)).says("folder of the classifier that class_accuracy asks; auto: `classifier` beside the denoiser"));
   add(STAMP_FIELD(images.clip).file().or_auto().when(if_reads("images", catalog)).says("folder of the CLIP model that clip_score asks; auto: $STAMP_CLIP"));
+  add(STAMP_FIELD(images.lpips).file().or_auto().when(if_evaluates("lpips")).says("folder of the network that lpips asks; auto: $STAMP_LPIPS"));
+  add(STAMP_FIELD(images.image_reward).file().or_auto().when(if_evaluates("image_reward")).says("folder of the model that image_reward asks; auto: $STAMP_IMAGE_REWARD"));
 
   add(STAMP_FIELD(evaluate).named(PluginKind::metric, catalog).says("metrics to compute; the order does not matter"));
   // clang-format on

@@ -76,6 +76,8 @@ const std::vector<FileKey>& file_keys() {
       {"table", "a map", "{}", "how results are shown"},
       {"table.rows", "a path or a list of paths", "", "the setting that tells rows apart"},
       {"table.columns", "a path or a list of paths", "", "the setting that tells columns apart"},
+      {"table.average", "a path or a list of paths", "",
+       "settings whose values repeat one measurement, such as seeds: a cell is their mean and standard deviation"},
       {"table.value", "a metric", "perplexity", "the number in a cell"},
       {"table.paper", "a key into configs/paper", "", "published values shown beside ours"},
       {"table.layout", "text", "", "a named layout"},

@@ -112,9 +112,11 @@ struct ImageSpec {
   std::optional<std::int64_t> height = std::nullopt, width = std::nullopt;  // pixels
   std::string negative_prompt;
   std::uint64_t seed = 0;
-  std::int64_t saved = 4;           // of the first so many a PNG file is kept; no part of the id
-  std::string classifier = "auto";  // folder; auto: "classifier" beside the denoiser
-  std::string clip = "auto";        // folder of a CLIP model; auto: $STAMP_CLIP
+  std::int64_t saved = 4;             // of the first so many a PNG file is kept; no part of the id
+  std::string classifier = "auto";    // folder; auto: "classifier" beside the denoiser
+  std::string clip = "auto";          // folder of a CLIP model; auto: $STAMP_CLIP
+  std::string lpips = "auto";         // folder of LPIPS' network; auto: $STAMP_LPIPS
+  std::string image_reward = "auto";  // folder of an ImageReward model; auto: $STAMP_IMAGE_REWARD
 };
 
 struct TrialSpec {

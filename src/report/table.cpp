@@ -339,7 +339,10 @@ void finish_notes(Table& table, const ReportSource& source, const PaperEntry* pa
   if (interval) head.push_back("[a, b]: 95% interval over the items of one trial.");
   if (bits)
     head.push_back("(A n): average bits of the activation rows behind the value; short sequences have their own.");
-  if (repeated) head.push_back("a ± b (n): mean and standard deviation over n repeats.");
+  if (repeated)
+    head.push_back(
+        fmt::format("a ± b (n): mean and standard deviation over n {}.",
+                    source.table.average.empty() ? "repeats" : "values of " + join(source.table.average, ", ")));
   if (ahead) head.push_back(std::string("† ") + sees_ahead_note + ".");
   if (paper && table.with_paper)
     head.push_back(fmt::format("paper: {} ({}); protocol: {}. difference: ours relative to the paper's.", paper->id,
@@ -359,10 +362,10 @@ Table grid(const ReportSource& source, const PaperEntry* paper, bool differences
   std::vector<std::string> rows = named(source.table.rows);
   const std::vector<std::string> columns = named(source.table.columns);
 
-  const std::vector<std::string> varied = varied_paths(source);
+  const std::vector<std::string> varied = varied_paths(source), averaged = named(source.table.average);
   std::vector<std::string> unnamed;
   for (const std::string& p : varied) {
-    if (p == "repeat") continue;
+    if (p == "repeat" || std::find(averaged.begin(), averaged.end(), p) != averaged.end()) continue;
     if (std::find(rows.begin(), rows.end(), p) == rows.end() &&
         std::find(columns.begin(), columns.end(), p) == columns.end())
       unnamed.push_back(p);

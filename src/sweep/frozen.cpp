@@ -107,11 +107,8 @@ Json to_json(const FrozenPlan& plan) {
   j["source"] = plan.source;
   j["source_digest"] = plan.source_digest;
   if (plan.smoke) j["smoke"] = true;
-  j["table"] = {{"rows", plan.table.rows},
-                {"columns", plan.table.columns},
-                {"value", plan.table.value},
-                {"paper", plan.table.paper},
-                {"layout", plan.table.layout}};
+  j["table"] = {{"rows", plan.table.rows},   {"columns", plan.table.columns}, {"average", plan.table.average},
+                {"value", plan.table.value}, {"paper", plan.table.paper},     {"layout", plan.table.layout}};
   j["trials"] = Json::array();
   for (const FrozenTrial& t : plan.trials) {
     Json e = {{"id", t.id},
@@ -146,6 +143,7 @@ FrozenPlan plan_from_json(const Json& j, const std::string& file) {
     if (const auto t = j.find("table"); t != j.end()) {
       p.table.rows = t->value("rows", std::vector<std::string>{});
       p.table.columns = t->value("columns", std::vector<std::string>{});
+      p.table.average = t->value("average", std::vector<std::string>{});
       p.table.value = t->value("value", p.table.value);
       p.table.paper = t->value("paper", "");
       p.table.layout = t->value("layout", "");

@@ -99,6 +99,9 @@ TEST_CASE("the table names settings") {
   CHECK(e.table.layout == "wide");
   CHECK(
       has(faults(with("table: {rows: quantization.metod}")), "table.rows: the text \"quantization.metod\"; a setting"));
+  CHECK(read(with("table: {average: calibration.seed}")).table.average == std::vector<std::string>{"calibration.seed"});
+  CHECK(has(faults(with("table: {rows: calibration.seed, average: calibration.seed}")),
+            "table.average: calibration.seed tells rows or columns apart"));
   CHECK(has(faults(with("table: {row: x}")), "table.row: unknown key; allowed here: rows"));
   CHECK(has(faults(with("table: {value: 3}")), "(put it in quotes)"));
 }

@@ -97,6 +97,22 @@ TEST_CASE("one sample has no deviation, several repeats have one") {
   CHECK(markdown(t).find("670.1 ± 2.828 (2)") != std::string::npos);
 }
 
+TEST_CASE("seeds that the table names under `average` are repeats; without it they split the rows") {
+  ReportSource s = grid_source();
+  for (ReportTrial& t : s.trials) t.labels[0]["calibration.seed"] = 0;
+  ReportTrial again = trial("a1r", "rtn", "identity", 672.12);
+  again.labels[0]["calibration.seed"] = 1;
+  s.trials.push_back(again);
+  CHECK(make_table(s, "", nullptr).row_heads == std::vector<std::string>{"method", "seed"});
+  s.table.average = {"calibration.seed"};
+  const Table t = make_table(s, "", nullptr);
+  CHECK(t.row_heads == std::vector<std::string>{"method"});
+  CHECK(t.rows[1].cells[0].samples == 2);
+  CHECK(t.rows[1].cells[0].value == Approx(670.12));
+  CHECK(t.rows[1].cells[1].samples == 1);
+  CHECK(markdown(t).find("standard deviation over n values of calibration.seed") != std::string::npos);
+}
+
 TEST_CASE("ties as shown are both best; a lone value is not called best") {
   const Table t = make_table(grid_source(), "", nullptr);
   CHECK(t.rows[0].reference);

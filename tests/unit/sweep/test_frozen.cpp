@@ -18,7 +18,7 @@ FrozenPlan frozen(const Written& e) {
 TEST_CASE("a frozen plan comes back as it was, and its trials can be run from it") {
   const Written e(
       "  axes:\n    quantization.method: [rtn, smoothquant]\n    quantization.sequence.transform: [identity, picky]\n",
-      "table: {rows: quantization.method, columns: quantization.sequence.transform}\n");
+      "table: {rows: quantization.method, columns: quantization.sequence.transform, average: calibration.seed}\n");
   const FrozenPlan plan = frozen(e);
   REQUIRE(plan.trials.size() == 2);
   const fs::path file = e.scratch().path() / "plan.json";
@@ -26,6 +26,7 @@ TEST_CASE("a frozen plan comes back as it was, and its trials can be run from it
   const FrozenPlan read = read_plan(file);
   CHECK(to_json(read).dump() == to_json(plan).dump());
   CHECK(read.table.rows == std::vector<std::string>{"quantization.method"});
+  CHECK(read.table.average == std::vector<std::string>{"calibration.seed"});
   CHECK(read.excluded.size() == 2);
   const Schema schema(invented_catalog());
   const TrialSpec trial = read.trials[1].trial(schema);
