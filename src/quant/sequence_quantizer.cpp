@@ -42,10 +42,11 @@ class Floats64 {
   std::size_t size_ = 0;
 };
 
-constexpr std::int64_t tile_columns = 64;        // 512 KiB for 2048 tokens
-constexpr std::int64_t parallel_floats = 16384;  // less work than this is not worth waking threads
-constexpr std::int64_t block_limit = 256;        // larger blocks leave the cache: column tiles then
-constexpr std::int64_t stream_bytes = 16 << 20;  // outputs beyond this do not survive in the cache anyway
+constexpr std::int64_t tile_columns = 64;          // 512 KiB for 2048 tokens
+constexpr std::int64_t parallel_floats = 16384;    // less work than this is not worth waking threads
+constexpr std::int64_t block_limit = 256;          // larger blocks leave the cache: column tiles then
+constexpr std::int64_t block_tile_floats = 65536;  // 256 KiB, half of a small second-level cache
+constexpr std::int64_t stream_bytes = 16 << 20;    // outputs beyond this do not survive in the cache anyway
 
 }  // namespace
 
@@ -65,6 +66,16 @@ namespace {
 
 using Buffers = QuantizerWorkspace::Buffers;
 
+// What all groups of a row have in common.
+struct RowGrid {
+  std::int64_t steps;
+  bool symmetric;
+  double clip_low, clip_high;
+  kernels::Scale scale(const kernels::Range& range) const {
+    return kernels::make_scale(range, steps, symmetric, clip_low, clip_high);
+  }
+};
+
 // One call: where the values are and what is to be done with the rows of L X.
 struct Job {
   ConstMatrixView x;
@@ -77,21 +88,22 @@ struct Job {
   bool collect;  // row sums wanted
   bool writes() const { return out.data != nullptr; }
   std::int64_t steps(std::int64_t row) const { return writes() ? row_steps(bits[static_cast<std::size_t>(row)]) : -1; }
-  kernels::Scale scale(const kernels::Range& range, std::int64_t row) const {
+  RowGrid row_grid(std::int64_t row) const {
     const auto b = static_cast<double>(writes() ? bits[static_cast<std::size_t>(row)] : 16.0f);
-    return kernels::make_scale(range, steps(row), grid.symmetric, grid.clip_low(b), grid.clip_high(b));
+    return {steps(row), grid.symmetric, grid.clip_low(b), grid.clip_high(b)};
   }
 };
 
 // A finished transformed row: every group measured and written back (to may be from).
 void finish_row(const Job& job, std::int64_t row, const float* from, std::int64_t cols, float* to, RowSums* sums) {
-  const std::int64_t steps = job.steps(row);
+  const RowGrid grid = job.row_grid(row);
+  const std::int64_t steps = grid.steps;
   for (std::int64_t c = 0; c < cols; c += job.group) {
     const std::int64_t n = std::min(job.group, cols - c);
     kernels::Range range;
     if (steps >= 0 || sums) range = kernels::measure(from + c, n);
     double error = 0;
-    if (job.writes()) error = kernels::apply(from + c, n, job.scale(range, row), to + c);
+    if (job.writes()) error = kernels::apply(from + c, n, grid.scale(range), to + c);
     if (sums) sums->add_group(range, n, steps, error);
   }
 }
@@ -119,12 +131,17 @@ void run_identity(const Job& job) {
     finish_row(job, i, job.x.row(i), job.x.cols, job.writes() ? job.out.row(i) : nullptr, sums ? sums + i : nullptr);
 }
 
+std::int64_t largest_block(const BlockwiseTransform& l) {
+  std::int64_t most = 0;
+  for (std::int64_t b = 0; b < l.blocks(); ++b) most = std::max(most, l.block_begin(b + 1) - l.block_begin(b));
+  return most;
+}
+
 // Calls visit(block, first token, tile holding the transformed rows) with the tile in this thread's cache.
 template <typename Visit>
 void over_blocks(const Job& job, Visit visit) {
   const BlockwiseTransform& l = *job.l.blockwise();
-  std::int64_t most = 0;
-  for (std::int64_t b = 0; b < l.blocks(); ++b) most = std::max(most, l.block_begin(b + 1) - l.block_begin(b));
+  const std::int64_t most = largest_block(l);
   // 16 floats of padding keep rows of a power-of-two width out of one cache set.
   const std::int64_t stride = simd::padded(job.x.cols) + 16;
   const auto tile_floats = static_cast<std::size_t>(most * stride);
@@ -175,14 +192,17 @@ struct Tile {
   std::int64_t begin, cols, group;  // `group`: index of the group the tile lies in, or of its first one
 };
 
-// Either whole groups in a tile, or a group cut into tiles.
-std::vector<Tile> cut_columns(std::int64_t cols, std::int64_t group, bool whole_groups) {
+// Whole groups in a tile of about `wanted` columns, one at least.
+std::vector<Tile> cut_columns(std::int64_t cols, std::int64_t group, std::int64_t wanted) {
   std::vector<Tile> tiles;
-  if (whole_groups) {
-    const std::int64_t width = std::max(group, tile_columns / group * group);
-    for (std::int64_t c = 0; c < cols; c += width) tiles.push_back({c, std::min(width, cols - c), c / group});
-    return tiles;
-  }
+  const std::int64_t width = std::max(group, wanted / group * group);
+  for (std::int64_t c = 0; c < cols; c += width) tiles.push_back({c, std::min(width, cols - c), c / group});
+  return tiles;
+}
+
+// Every group cut into tiles.
+std::vector<Tile> cut_groups(std::int64_t cols, std::int64_t group) {
+  std::vector<Tile> tiles;
   for (std::int64_t g = 0; g < cols; g += group)
     for (std::int64_t c = g; c < std::min(g + group, cols); c += tile_columns)
       tiles.push_back({c, std::min(tile_columns, std::min(g + group, cols) - c), g / group});
@@ -219,10 +239,17 @@ void over_tiles(const Job& job, ConstMatrixView from, const std::vector<Tile>& t
   }
 }
 
+// The sums of column tiles, in their order, so that threads do not change them.
+void add_tiles(std::vector<RowSums>& rows, std::size_t tiles, std::size_t s) {
+  for (std::size_t k = 1; k < tiles; ++k)
+    for (std::size_t i = 0; i < s; ++i) rows[i] += rows[k * s + i];
+  rows.resize(s);
+}
+
 // Groups that fit a tile: one pass.
 void run_whole_groups(const Job& job) {
   const auto s = static_cast<std::size_t>(job.x.rows);
-  const std::vector<Tile> tiles = cut_columns(job.x.cols, job.group, true);
+  const std::vector<Tile> tiles = cut_columns(job.x.cols, job.group, tile_columns);
   auto& rows = job.buffers.rows;
   rows.assign(job.collect ? tiles.size() * s : 0, RowSums{});
   over_tiles(job, job.x, tiles, [&](std::size_t k, const Tile& tile, MatrixView t, float* scratch) {
@@ -235,10 +262,40 @@ void run_whole_groups(const Job& job) {
     job.l.inverse(t, scratch);
     write_tile(t, tile.begin, job.out);
   });
-  if (!job.collect) return;
-  for (std::size_t k = 1; k < tiles.size(); ++k)  // in tile order, so that threads do not change the sums
-    for (std::size_t i = 0; i < s; ++i) rows[i] += rows[k * s + i];
-  rows.resize(s);
+  if (job.collect) add_tiles(rows, tiles.size(), s);
+}
+
+// Blocks too large for the cache in all their columns, groups that fit a tile: one block of some columns at a time,
+// read from where it lies and written to where it goes (lines of a token grid: 512 tokens of PixArt's 4096 with three
+// levels).
+void run_block_tiles(const Job& job) {
+  const BlockwiseTransform& l = *job.l.blockwise();
+  const auto s = static_cast<std::size_t>(job.x.rows);
+  const std::int64_t most = largest_block(l);
+  const std::vector<Tile> tiles = cut_columns(job.x.cols, job.group, std::max(tile_columns, block_tile_floats / most));
+  const std::int64_t stride = simd::padded(std::min(tiles.front().cols, job.x.cols));
+  const auto tile_floats = static_cast<std::size_t>(most * stride);
+  float* all = job.buffers.tiles.get(tile_floats * static_cast<std::size_t>(threads()));
+  auto& rows = job.buffers.rows;
+  rows.assign(job.collect ? tiles.size() * s : 0, RowSums{});
+  const bool stream = can_stream(job);
+#pragma omp parallel for schedule(dynamic, 1) collapse(2) if (job.x.rows * job.x.cols > parallel_floats)
+  for (std::int64_t b = 0; b < l.blocks(); ++b)
+    for (std::size_t k = 0; k < tiles.size(); ++k) {
+      const std::int64_t begin = l.block_begin(b), count = l.block_begin(b + 1) - begin, c = tiles[k].begin;
+      const MatrixView t{all + tile_floats * static_cast<std::size_t>(omp_get_thread_num()), count, tiles[k].cols,
+                         stride};
+      l.forward_block(b, {job.x.row(begin) + c, count, t.cols, job.x.stride}, t);
+      for (std::int64_t p = 0; p < count; ++p) {
+        const std::int64_t row = l.output_row(begin + p);
+        finish_row(job, row, t.row(p), t.cols, t.row(p),
+                   job.collect ? &rows[k * s + static_cast<std::size_t>(row)] : nullptr);
+      }
+      if (!job.writes()) continue;
+      l.inverse_block(b, t, {job.out.row(begin) + c, count, t.cols, job.out.stride}, stream && t.cols % 16 == 0);
+      simd::stream_fence();
+    }
+  if (job.collect) add_tiles(rows, tiles.size(), s);
 }
 
 // Ranges of `tiles`, which cut groups; keeps T in job.out when it writes.
@@ -269,7 +326,7 @@ kernels::Range joined(const Buffers& buffers, std::size_t first, std::size_t las
 // Groups wider than a tile: the transform is kept in `out` between finding the ranges and using them.
 void run_cut_groups(const Job& job, const RowBits* dynamic, std::vector<float>& chosen) {
   const auto s = static_cast<std::size_t>(job.x.rows);
-  const std::vector<Tile> tiles = cut_columns(job.x.cols, job.group, false);
+  const std::vector<Tile> tiles = cut_groups(job.x.cols, job.group);
   measure_tiles(job, tiles);
   std::vector<std::size_t> first{0};  // first tile of every group
   for (std::size_t k = 1; k < tiles.size(); ++k)
@@ -291,7 +348,7 @@ void run_cut_groups(const Job& job, const RowBits* dynamic, std::vector<float>& 
   for (std::size_t g = 0; g < groups; ++g)
     for (std::size_t i = 0; i < s; ++i) {
       const kernels::Range range = joined(job.buffers, first[g], first[g + 1], s, i);
-      scales[g * s + i] = with_bits.scale(range, static_cast<std::int64_t>(i));
+      scales[g * s + i] = with_bits.row_grid(static_cast<std::int64_t>(i)).scale(range);
       if (job.collect) group_ranges[g * s + i] = range;
     }
   auto& errors = job.buffers.errors;
@@ -320,18 +377,19 @@ void run_cut_groups(const Job& job, const RowBits* dynamic, std::vector<float>& 
 }
 
 bool small_blocks(const SequenceTransform& l) {
-  const BlockwiseTransform* b = l.blockwise();
-  if (!b) return false;
-  for (std::int64_t i = 0; i < b->blocks(); ++i)
-    if (b->block_begin(i + 1) - b->block_begin(i) > block_limit) return false;
-  return true;
+  return l.blockwise() && largest_block(*l.blockwise()) <= block_limit;
+}
+// Blocks that leave the cache in all columns, but not in those of one group.
+bool medium_blocks(const SequenceTransform& l, std::int64_t group) {
+  return l.blockwise() && largest_block(*l.blockwise()) * group <= 2 * block_tile_floats;
 }
 
 void run(const Job& job) {
   if (job.l.is_identity()) return run_identity(job);
   if (small_blocks(job.l)) return run_blocks(job);
   if (job.l.whole()) return run_whole(job);
-  if (job.group <= 2 * tile_columns) return run_whole_groups(job);
+  if (job.group <= 2 * tile_columns)
+    return medium_blocks(job.l, job.group) ? run_block_tiles(job) : run_whole_groups(job);
   std::vector<float> unused;
   run_cut_groups(job, nullptr, unused);
 }

@@ -8,6 +8,7 @@
 #include "transforms/grid_request.h"
 #include "transforms/row_order.h"
 #include "transforms/rows.h"
+#include "transforms/vector.h"
 
 namespace stamp {
 
@@ -36,6 +37,45 @@ void cell(float* p, float* q, float* r, float* u, std::int64_t cols) {
     q[c] = 0.5f * (left + right);
     r[c] = 0.5f * (top - bottom);
     u[c] = 0.5f * (left - right);
+  }
+}
+
+struct Cell {
+  const float *p, *q, *r, *u;
+};
+struct CellTo {
+  float *p, *q, *r, *u;
+};
+
+// The same from one place to another; with `Stream` around the caches (destinations 64-byte aligned, cols a multiple of
+// 16).
+template <bool Stream>
+void cell_to(const Cell& from, const CellTo& to, std::int64_t cols) {
+  using simd::Floats;
+  const Floats half = simd::broadcast(0.5f);
+  const auto put = [](float* at, Floats v) {
+    if constexpr (Stream)
+      simd::stream(at, v);
+    else
+      simd::store(at, v);
+  };
+  std::int64_t c = 0;
+  for (; c + simd::width <= cols; c += simd::width) {
+    const Floats p = simd::load(from.p + c), q = simd::load(from.q + c), r = simd::load(from.r + c),
+                 u = simd::load(from.u + c);
+    const Floats top = p + q, bottom = r + u, left = p - q, right = r - u;
+    put(to.p + c, half * (top + bottom));
+    put(to.q + c, half * (left + right));
+    put(to.r + c, half * (top - bottom));
+    put(to.u + c, half * (left - right));
+  }
+  for (; c < cols; ++c) {
+    const float top = from.p[c] + from.q[c], bottom = from.r[c] + from.u[c];
+    const float left = from.p[c] - from.q[c], right = from.r[c] - from.u[c];
+    to.p[c] = 0.5f * (top + bottom);
+    to.q[c] = 0.5f * (left + right);
+    to.r[c] = 0.5f * (top - bottom);
+    to.u[c] = 0.5f * (left - right);
   }
 }
 
@@ -116,12 +156,33 @@ class Haar2d final : public SequenceTransform, public BlockwiseTransform {
   std::int64_t block_begin(std::int64_t block) const override { return block * lines() * width_; }
   std::int64_t output_row(std::int64_t token) const override { return order_.place(token); }
   void forward_block(std::int64_t, ConstMatrixView x, MatrixView t) const override {
-    copy_rows_padded(x, t);
-    analyse(t);
+    if (levels_ == 0) return copy_rows_padded(x, t);
+    const std::int64_t end = simd::padded(x.cols);
+    for (std::int64_t x0 = 0; x0 < width_; x0 += lines()) {
+      // The finest level reads where x lies, so that the block needs no copy of its own.
+      for (std::int64_t y = 0; y < lines(); y += 2)
+        for (std::int64_t column = x0; column < x0 + lines(); column += 2) {
+          const std::int64_t a = y * width_ + column, b = a + width_;
+          cell_to<false>({x.row(a), x.row(a + 1), x.row(b), x.row(b + 1)},
+                         {t.row(a), t.row(a + 1), t.row(b), t.row(b + 1)}, x.cols);
+          if (end > x.cols)
+            for (const std::int64_t row : {a, a + 1, b, b + 1}) std::fill(t.row(row) + x.cols, t.row(row) + end, 0.0f);
+        }
+      for (std::int64_t step = 2; step < lines(); step *= 2) level(t, x0, step);
+    }
   }
   void inverse_block(std::int64_t, MatrixView t, MatrixView out, bool stream) const override {
-    synthesise(t);
-    copy_rows_out(t, out, stream);
+    if (levels_ == 0) return copy_rows_out(t, out, stream);
+    for (std::int64_t x0 = 0; x0 < width_; x0 += lines()) {
+      for (std::int64_t step = lines() / 2; step >= 2; step /= 2) level(t, x0, step);
+      for (std::int64_t y = 0; y < lines(); y += 2)
+        for (std::int64_t column = x0; column < x0 + lines(); column += 2) {
+          const std::int64_t a = y * width_ + column, b = a + width_;
+          const Cell from{t.row(a), t.row(a + 1), t.row(b), t.row(b + 1)};
+          const CellTo to{out.row(a), out.row(a + 1), out.row(b), out.row(b + 1)};
+          stream ? cell_to<true>(from, to, out.cols) : cell_to<false>(from, to, out.cols);
+        }
+    }
   }
 
  private:

@@ -2,6 +2,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "base/error.h"
@@ -154,11 +155,8 @@ TEST_CASE("the fused quantizer on a grid agrees with its slow twin, for whole ro
     Json levels;
   };
   // Blocks of lines that fit the cache, blocks that do not, no blocks.
-  const std::vector<Case> cases = {{"haar2d", 16, 16, nullptr},
-                                   {"haar2d", 32, 32, 4},
-                                   {"dct2d", 16, 16, nullptr},
-                                   {"dct2d", 9, 33, nullptr},
-                                   {"haar", 16, 16, nullptr}};
+  const std::vector<Case> cases = {{"haar2d", 16, 16, nullptr}, {"haar2d", 32, 32, 4},     {"haar2d", 16, 64, 3},
+                                   {"dct2d", 16, 16, nullptr},  {"dct2d", 9, 33, nullptr}, {"haar", 16, 16, nullptr}};
   for (const auto& [name, h, w, levels] : cases) {
     const auto l = make(name, h, w, levels);
     const Matrix x = test::gaussian(h * w, 200, 3, 0);
@@ -181,6 +179,43 @@ TEST_CASE("the fused quantizer on a grid agrees with its slow twin, for whole ro
       CHECK(far <= 4 * x.rows);
     }
   }
+}
+
+TEST_CASE("blocks of lines taken in tiles of columns: sums of every row, and outputs written around the caches") {
+  QuantizerWorkspace workspace;
+  ActivationGrid grid;
+  grid.group = 24;  // no divisor of the tile's columns, nor of the matrix's
+  {
+    const auto l = make("haar2d", 16, 64, 3);
+    const Matrix x = test::gaussian(1024, 250, 5);
+    RowBits bits;
+    bits.bits.assign(1024, 4.0f);
+    std::fill_n(bits.bits.begin(), 16, 8.0f);
+    Matrix fast = x, slow = x;
+    SlotStatistics got, expected, measured;
+    quantize_sequence(x.view(), *l, bits, grid, fast.view(), &got, workspace);
+    quantize_sequence_reference(x.view(), *l, bits, grid, slow.view(), &expected);
+    measure_energies(x.view(), *l, grid.group, measured, workspace);
+    for (std::size_t i = 0; i < 1024; ++i) {
+      CHECK(got.row_energy[i] == Approx(expected.row_energy[i]).epsilon(1e-5));
+      CHECK(measured.row_energy[i] == Approx(expected.row_energy[i]).epsilon(1e-5));
+      CHECK(got.row_range2[i] == Approx(expected.row_range2[i]).epsilon(1e-5));
+      CHECK(got.row_error[i] == Approx(expected.row_error[i]).epsilon(0.02));
+    }
+    CHECK(got.b5 == Approx(expected.b5).epsilon(1e-5));
+  }
+  const auto l = make("haar2d", 64, 64, 3);
+  const std::int64_t s = 4096, d = 1040;
+  const Matrix x = test::gaussian(s, d, 9);
+  RowBits bits;
+  bits.bits.assign(static_cast<std::size_t>(s), 4.0f);
+  grid.group = 64;
+  std::vector<float> aligned(static_cast<std::size_t>(s * d) + 16);
+  auto* start = reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(aligned.data()) + 63) / 64 * 64);
+  Matrix in_place = x;
+  quantize_sequence(in_place.view(), *l, bits, grid, in_place.view(), nullptr, workspace);
+  quantize_sequence(x.view(), *l, bits, grid, {start, s, d, d}, nullptr, workspace);
+  CHECK(std::memcmp(start, in_place.values.data(), static_cast<std::size_t>(s * d) * sizeof(float)) == 0);
 }
 
 TEST_CASE("rows go to their places and come back") {
