@@ -44,6 +44,11 @@ if ! "$python" -c 'import llama_cpp' 2>/dev/null; then
   say "installing $llama (it may compile for some minutes)"
   "$python" -m pip install --quiet "$llama" >&2
 fi
+if ! "$python" -c 'import importlib.util as u; exit(not (u.find_spec("lpips") and u.find_spec("torchvision")))' 2>/dev/null; then
+  say "installing lpips"
+  # Without what they ask for: torch is there, and torchvision is needed for AlexNet's layers alone.
+  "$python" -m pip install --quiet --no-deps lpips==0.1.4 torchvision==0.28.0 >&2
+fi
 if [[ " ${names[*]} " == *" gptq "* ]] && ! "$python" -c 'import llmcompressor, loguru, psutil, datasets, accelerate' 2>/dev/null; then
   say "installing llmcompressor"
   # Without what it asks for: an older transformers, which the routine compared here does not use.
@@ -53,7 +58,7 @@ fi
 [ "$install_only" = 0 ] || exit 0
 
 [ -f "$build/CMakeCache.txt" ] || configure
-build_targets reference_dump model_dump gptq_dump spinquant_dump task_dump scheduler_dump autoencoder_dump pipeline_dump stamp stamp-worker
+build_targets reference_dump model_dump gptq_dump spinquant_dump task_dump scheduler_dump autoencoder_dump pipeline_dump lpips_dump stamp stamp-worker
 if [ ${#names[@]} = 0 ]; then
   for script in "$root"/scripts/reference/*.py; do
     name=$(basename "$script" .py)
