@@ -7,6 +7,7 @@
 #include "eval/frechet.h"
 #include "eval/image_sqnr.h"
 #include "eval/leak.h"
+#include "eval/lpips.h"
 #include "eval/noise_sqnr.h"
 #include "eval/perplexity.h"
 #include "eval/slot_error.h"
@@ -27,6 +28,7 @@ void for_each_metric(Visitor&& visit) {
   visit.template operator()<ClassAccuracy>();
   visit.template operator()<Frechet>();
   visit.template operator()<ClipScore>();
+  visit.template operator()<Lpips>();
 }
 
 }  // namespace stamp
