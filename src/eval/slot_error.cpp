@@ -9,6 +9,23 @@ namespace stamp {
 
 namespace {
 
+// How far a prediction lies from what was measured, as a factor of 1 or more, whichever is larger: its geometric mean over
+// slots, so that a slot predicted at twice its error and one at half of it do not cancel.
+class PredictionFactor {
+ public:
+  void add(double predicted, double measured) {
+    if (!(predicted > 0 && measured > 0)) return;
+    sum_ += std::fabs(std::log(predicted / measured));
+    ++slots_;
+  }
+  std::int64_t slots() const { return slots_; }
+  double value() const { return std::exp(sum_ / static_cast<double>(slots_)); }
+
+ private:
+  double sum_ = 0;
+  std::int64_t slots_ = 0;
+};
+
 // Works on the slots' sums alone; the per-slot values themselves stand in the record's `slots`.
 class SlotErrorEvaluator : public Evaluator {
  public:
@@ -19,6 +36,7 @@ class SlotErrorEvaluator : public Evaluator {
 
   std::vector<Metric> finish(const std::vector<SlotResult>& slots) override {
     double signal = 0, error = 0, decibels = 0, worst = 0, shares = 0;
+    PredictionFactor b3, b5;
     std::int64_t measured = 0, finite = 0, bounded = 0, violating = 0, shared = 0;
     for (const SlotResult& slot : slots) {
       if (slot.sums.samples == 0) continue;
@@ -27,6 +45,8 @@ class SlotErrorEvaluator : public Evaluator {
       ++measured;
       signal += slot.sums.signal;
       error += slot.sums.error;
+      b3.add(slot.sums.b3, slot.sums.error);
+      b5.add(slot.sums.b5, slot.sums.error);
       worst = std::max(worst, slot.sums.worst_ratio);
       if (slot.sums.error > 0 && slot.sums.signal > 0) {
         ++finite;
@@ -52,6 +72,8 @@ class SlotErrorEvaluator : public Evaluator {
     // Of the energy behind the transform, in the rows at high bits; 2.6's rho_k.
     if (shared > 0)
       metrics.push_back(metric("slot_energy_share", shares / static_cast<double>(shared), "", shared, false));
+    if (b3.slots() > 0) metrics.push_back(metric("slot_b3_factor", b3.value(), "", b3.slots(), true));
+    if (b5.slots() > 0) metrics.push_back(metric("slot_b5_factor", b5.value(), "", b5.slots(), true));
     if (bounded > 0)
       metrics.push_back(metric("slot_bound_violations", static_cast<double>(violating) / static_cast<double>(bounded),
                                "", bounded, true));

@@ -1,4 +1,4 @@
-// Activation error of every slot beside Theorem 1: error, B1 to B4, ratio, SQNR, energy share, bits.
+// Activation error of every slot beside Theorem 1: error, B1 to B5, ratio, SQNR, energy share, bits.
 // Specification methods 1.6, 2.6.
 #pragma once
 #include "eval/evaluator.h"

@@ -50,6 +50,20 @@ TEST_CASE("only slots where the theorem holds can violate it") {
   CHECK(m.at("slot_error_ratio_worst").value == 1.9);
 }
 
+TEST_CASE("a prediction at twice one slot's error and half of another's is off by two, not exact") {
+  SlotResult a = slot("a", 100, 4, 0.5), b = slot("b", 100, 4, 0.5), old = slot("c", 100, 4, 0.5);
+  a.sums.b3 = 8;
+  b.sums.b3 = 2;
+  a.sums.b5 = b.sums.b5 = 4;
+  old.sums.b5 = std::numeric_limits<double>::quiet_NaN();  // of a record from before B5
+  const auto m = by_name({a, b, old, slot("d", 5, 0, 0)});
+  CHECK(m.at("slot_b3_factor").value == Approx(2));
+  CHECK(m.at("slot_b3_factor").n == 2);
+  CHECK(m.at("slot_b5_factor").value == Approx(1));
+  CHECK(m.at("slot_b5_factor").n == 2);
+  CHECK(m.at("slot_b3_factor").lower_is_better);
+}
+
 TEST_CASE("absent is absent") {
   CHECK(by_name({}).empty());
   CHECK(by_name({SlotResult{}}).empty());  // a slot that saw nothing
