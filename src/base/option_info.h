@@ -39,5 +39,17 @@ inline OptionInfo integer(std::string name, std::int64_t fallback, double min, s
   o.max = max;
   return o;
 }
+// A list of different names out of `choices`, which is what a text with choices is. `auto`, the default, means what the
+// plugin says it does.
+inline OptionInfo names(std::string name, std::vector<std::string> choices, std::string help) {
+  OptionInfo o = any(std::move(name), OptionInfo::Type::text, nullptr, std::move(help));
+  o.choices = std::move(choices);
+  return o;
+}
+inline bool is_names(const OptionInfo& o) {
+  return o.type == OptionInfo::Type::text && !o.choices.empty();
+}
+// "identity, haar, haar/1 to haar/20, dct": of names that count up, the first and the last.
+std::string choices_text(const std::vector<std::string>& choices);
 
 }  // namespace stamp::option

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "base/error.h"
+#include "base/option_info.h"
 #include "base/text.h"
 
 namespace stamp {
@@ -24,7 +25,8 @@ const char* name_of_type(OptionInfo::Type type) {
 
 std::string allowed(const OptionInfo& option) {
   if (option.type == OptionInfo::Type::choice) return join(option.choices, ", ");
-  std::string text = name_of_type(option.type);
+  std::string text = option::is_names(option) ? "a list of different names out of: " : name_of_type(option.type);
+  if (option::is_names(option)) text.append(option::choices_text(option.choices));
   if (option.min && option.max)
     text += " from " + number_text(*option.min) + " to " + number_text(*option.max);
   else if (option.min)
@@ -41,6 +43,18 @@ bool whole_number(const Json& value) {
          (value.is_number_float() && std::floor(value.get<double>()) == value.get<double>());
 }
 
+bool names_fit(const OptionInfo& option, const Json& value) {
+  if (!value.is_array() || value.empty()) return false;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    const auto known = std::any_of(option.choices.begin(), option.choices.end(),
+                                   [&](const std::string& choice) { return value[i] == choice; });
+    if (!known || std::find(value.begin(), value.begin() + static_cast<std::ptrdiff_t>(i), value[i]) !=
+                      value.begin() + static_cast<std::ptrdiff_t>(i))
+      return false;
+  }
+  return true;
+}
+
 bool fits(const OptionInfo& option, const Json& value) {
   switch (option.type) {
     case OptionInfo::Type::boolean: return value.is_boolean();
@@ -53,7 +67,7 @@ bool fits(const OptionInfo& option, const Json& value) {
     case OptionInfo::Type::real:
       if (!value.is_number()) return false;
       break;
-    case OptionInfo::Type::text: return value.is_string();
+    case OptionInfo::Type::text: return option::is_names(option) ? names_fit(option, value) : value.is_string();
     case OptionInfo::Type::choice:
       if (!value.is_string()) return false;
       for (const std::string& choice : option.choices) {

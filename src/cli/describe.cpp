@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/option_info.h"
 #include "base/text.h"
 #include "cli/kinds.h"
 #include "cli/terminal.h"
@@ -25,6 +26,7 @@ std::string fallback_text(const Json& fallback) {
 
 std::string range_text(const OptionInfo& o) {
   if (o.type == OptionInfo::Type::choice) return join(o.choices, " | ");
+  if (option::is_names(o)) return std::string("list out of ").append(option::choices_text(o.choices));
   if (o.type == OptionInfo::Type::boolean) return "true | false";
   const bool count = o.type == OptionInfo::Type::count;
   std::string text = o.type == OptionInfo::Type::integer || count ? "integer"

@@ -26,7 +26,7 @@ Json canonical_value(const Field& field, const Json& value) {
     const bool known = std::find(field.choices.begin(), field.choices.end(), text) != field.choices.end();
     return known ? value : Json(std::filesystem::path(text).filename().string());
   }
-  if (field.type == Field::Type::names) {  // a set, in the order of the catalog
+  if (field.type == Field::Type::names && value.is_array()) {  // a set, in the order of the catalog
     Json ordered = Json::array();
     for (const std::string& name : field.choices) {
       if (std::find(value.begin(), value.end(), Json(name)) != value.end()) ordered.push_back(name);

@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/option_info.h"
+
 namespace stamp {
 namespace {
 
@@ -313,7 +315,7 @@ Json canonical_number(const Json& value) {
 Field option_field(const Home& home, const PluginInfo& plugin, const OptionInfo& option) {
   Field f;
   f.path = section_of(home, plugin) + "." + option.name;
-  f.type = type_of(option.type);
+  f.type = option::is_names(option) ? Field::Type::names : type_of(option.type);
   f.automatic = option.fallback.is_null();
   f.fallback = f.automatic ? Json("auto") : canonical_number(option.fallback);
   f.min = option.min;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/option_info.h"
 #include "base/text.h"
 #include "config/faults.h"
 #include "config/fields.h"
@@ -132,7 +133,8 @@ std::string allowed_text(const Field& field) {
       text = "a known text (" + list_text(field, "none") + ") or a path (with a / or a .) to UTF-8 text";
       break;
     case Field::Type::names:
-      text = "a list of different names out of: " + list_text(field, "(nothing is registered)");
+      text = "a list of different names out of: ";
+      text.append(field.choices.empty() ? "(nothing is registered)" : option::choices_text(field.choices));
       break;
   }
   return field.automatic ? text + ", or auto" : text;

@@ -118,39 +118,85 @@ std::optional<std::vector<RowEnergies>> energies_from_bytes(const std::string& b
   return energies;
 }
 
-std::vector<RowEnergies> measure_row_energies(const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
-                                              Monitor& monitor) {
-  const auto tokens = static_cast<std::size_t>(pass.tokens);
-  std::vector<RowEnergies> energies(plans.size(), {std::vector<double>(tokens), std::vector<double>(tokens)});
+namespace {
+
+using Transforms = std::vector<const SequenceTransform*>;
+
+// [plan][transform] under the transforms that `of` names for a plan: at least one, none for rows of a context.
+std::vector<std::vector<RowEnergies>> energies_under(const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
+                                                     const std::function<Transforms(const SlotPlan&)>& of,
+                                                     Monitor& monitor) {
+  std::vector<std::vector<RowEnergies>> energies(plans.size());
   std::vector<std::size_t> measured;
   std::vector<Slot*> watched;
+  std::vector<Transforms> transforms;
   for (std::size_t i = 0; i < plans.size(); ++i) {
     if (!plans[i].high_rows) continue;
-    if (plans[i].transform->tokens() != pass.tokens)
-      throw TrialError("unsupported", "row energies: calibration has " + std::to_string(pass.tokens) +
-                                          " tokens an item and the trial " +
-                                          std::to_string(plans[i].transform->tokens()) +
-                                          "; set calibration.context to data.context");
+    transforms.push_back(of(plans[i]));
+    for (const SequenceTransform* l : transforms.back())
+      if (l->tokens() != pass.tokens)
+        throw TrialError("unsupported", "row energies: calibration has " + std::to_string(pass.tokens) +
+                                            " tokens an item and the trial " + std::to_string(l->tokens()) +
+                                            "; set calibration.context to data.context");
     measured.push_back(i);
     watched.push_back(plans[i].slot);
   }
-  std::vector<SlotStatistics> sums(measured.size());
+  std::vector<std::vector<SlotStatistics>> sums;
+  for (const Transforms& list : transforms) sums.emplace_back(list.size());
   QuantizerWorkspace workspace;
   observe_items(
       pass, watched,
       [&](std::size_t k, ConstMatrixView x) {
         const SlotPlan& plan = plans[measured[k]];
         over_sequences(pass, plan.slot->info(), x, [&](ConstMatrixView rows) {
-          measure_energies(rows, *plan.transform, plan.grid.group, sums[k], workspace);
+          for (std::size_t c = 0; c < transforms[k].size(); ++c)
+            measure_energies(rows, *transforms[k][c], plan.grid.group, sums[k][c], workspace);
         });
       },
       monitor);
-  for (std::size_t k = 0; k < measured.size(); ++k) {
-    RowEnergies& e = energies[measured[k]];
-    e = {sums[k].row_energy, sums[k].row_range2};
-    for (auto* list : {&e.energy, &e.spread})
-      for (double& v : *list) v /= static_cast<double>(sums[k].samples);
-  }
+  for (std::size_t k = 0; k < measured.size(); ++k)
+    for (SlotStatistics& sum : sums[k]) {
+      RowEnergies e{std::move(sum.row_energy), std::move(sum.row_range2)};
+      for (auto* list : {&e.energy, &e.spread})
+        for (double& v : *list) v /= static_cast<double>(sum.samples);
+      energies[measured[k]].push_back(std::move(e));
+    }
+  return energies;
+}
+
+}  // namespace
+
+std::vector<RowEnergies> measure_row_energies(const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
+                                              Monitor& monitor) {
+  auto own = energies_under(
+      pass, plans, [](const SlotPlan& plan) { return Transforms{plan.transform.get()}; }, monitor);
+  const auto tokens = static_cast<std::size_t>(pass.tokens);
+  std::vector<RowEnergies> energies(plans.size(), {std::vector<double>(tokens), std::vector<double>(tokens)});
+  for (std::size_t i = 0; i < plans.size(); ++i)
+    if (!own[i].empty()) energies[i] = std::move(own[i][0]);
+  return energies;
+}
+
+std::vector<std::vector<RowEnergies>> measure_row_energies(
+    const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
+    const std::vector<std::shared_ptr<const SequenceTransform>>& transforms, Monitor& monitor) {
+  const auto of = [&](const SlotPlan& plan) {
+    Transforms list;
+    if (!plan.transformed) return Transforms{plan.transform.get()};
+    for (const auto& l : transforms) list.push_back(l.get());
+    return list;
+  };
+  auto under = energies_under(pass, plans, of, monitor);
+  const auto tokens = static_cast<std::size_t>(pass.tokens);
+  std::vector<std::vector<RowEnergies>> energies(transforms.size(), std::vector<RowEnergies>(plans.size()));
+  for (std::size_t c = 0; c < transforms.size(); ++c)
+    for (std::size_t i = 0; i < plans.size(); ++i)
+      if (plans[i].high_rows && plans[i].transformed)
+        energies[c][i] = std::move(under[i][c]);
+      else if (plans[i].high_rows)
+        energies[c][i] = under[i][0];
+      else
+        energies[c][i] = {std::vector<double>(tokens), std::vector<double>(tokens)};
   return energies;
 }
 

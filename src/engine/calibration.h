@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,6 +53,11 @@ std::optional<std::vector<RowEnergies>> energies_from_bytes(const std::string& b
 // whole sequences of the pass's length, or the plan's transform is for another.
 std::vector<RowEnergies> measure_row_energies(const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
                                               Monitor& monitor);
+// The same under each of several transforms, [transform][plan], all in one pass: every number is that of a pass with
+// this transform at every transformed slot. Slots that are not transformed keep the plan's own.
+std::vector<std::vector<RowEnergies>> measure_row_energies(
+    const CalibrationPass& pass, const std::vector<SlotPlan>& plans,
+    const std::vector<std::shared_ptr<const SequenceTransform>>& transforms, Monitor& monitor);
 
 // The basis of every task's slot from all sequences of all items, each without its first `skip` tokens. Slots are
 // handled in as many passes over the items as keep what is summed under `budget_bytes`; each basis is handed to `keep`

@@ -131,6 +131,8 @@ void run_phases(Session& session, const TrialRequest& request, Record& record, M
   const std::vector<SlotPlan>& plans = done.plans;
   Network& network = *done.network;
   record.training = done.training;
+  for (const SlotPlan& plan : plans)
+    if (!plan.chosen.empty()) record.transforms[plan.slot->info().name] = plan.chosen;
   std::vector<PassBits> counted;
   for (std::size_t i = 0; i < passes.size(); ++i) {
     counted.push_back(done.passes[i].bits);
@@ -231,6 +233,7 @@ Record run_trial(Session& session, const TrialRequest& request, Log& log, Progre
     record.status = "failed";
     record.metrics.clear();
     record.slots.clear();
+    record.transforms = Json::object();
     record.bound = Json::object();
     record.failure = failure_of(e, monitor.failed_phase().empty() ? "start" : monitor.failed_phase());
     log.warn(fmt::format("failed in phase {}: {}: {}", record.failure->phase, record.failure->kind, e.what()));

@@ -16,6 +16,7 @@
 #include "engine/monitor.h"
 #include "engine/passes.h"
 #include "engine/plugins.h"
+#include "engine/slot_choice.h"
 #include "engine/slots.h"
 #include "engine/streamed.h"
 #include "eval/evaluator.h"
@@ -106,6 +107,10 @@ class Session {
   ChannelMaxima channel_maxima(Monitor& monitor);
   CalibratedTransform calibrated_transform(const TrialSpec& spec, Monitor& monitor);
   std::vector<RowEnergies> row_energies(const TrialSpec& spec, const std::vector<SlotPlan>& plans, Monitor& monitor);
+  CandidateEnergies candidate_energies(const TrialSpec& spec, const std::vector<SlotPlan>& plans,
+                                       const SlotCandidates& candidates, Monitor& monitor);
+  // Transform and bits of every plan: one after the other, or chosen for each slot. Result as of set_bits.
+  std::optional<JointAllocation> decide(const TrialSpec& spec, std::vector<SlotPlan>& plans, Monitor& monitor);
   ResultCache::Warn warn_into(Monitor& monitor) const;
   std::unique_ptr<MethodStore> method_store(const TrialSpec& spec, Monitor& monitor) const;  // `spec` must outlive it
   // What the full-precision model is asked, and under which key the answer is kept. No names: nothing is.

@@ -100,6 +100,59 @@ std::vector<RowEnergies> Session::row_energies(const TrialSpec& spec, const std:
   return energies;
 }
 
+CandidateEnergies Session::candidate_energies(const TrialSpec& spec, const std::vector<SlotPlan>& plans,
+                                              const SlotCandidates& candidates, Monitor& monitor) {
+  const auto phase = monitor.phase("calibrate");
+  const std::int64_t tokens = data_->tokens_per_item();
+  if (calibration_->tokens_per_item() != tokens)
+    throw TrialError("unsupported", fmt::format("sequence transform {} is calibrated on items of the trial's length: "
+                                                "calibration.context is {}, data.context {}",
+                                                per_slot_name, calibration_->tokens_per_item(), tokens));
+  const KeyContext context = key_context();
+  const auto key = [&](std::size_t c) {
+    return row_energies_key(context, live_.key, with_candidate(spec, candidates.list[c]), tokens);
+  };
+  CandidateEnergies energies(candidates.list.size());
+  std::vector<std::size_t> missing;
+  std::vector<std::shared_ptr<const SequenceTransform>> unmeasured;
+  for (std::size_t c = 0; c < energies.size(); ++c) {
+    if (const auto cached = cache_.load("row_energies", key(c), warn_into(monitor)))
+      if (auto known = energies_from_bytes(*cached, plans.size(), static_cast<std::size_t>(tokens))) {
+        energies[c] = std::move(*known);
+        continue;
+      }
+    missing.push_back(c);
+    unmeasured.push_back(candidates.transforms[c]);
+  }
+  if (missing.empty()) {
+    monitor.info("row energies under every candidate: from the cache");
+    return energies;
+  }
+  auto measured = measure_row_energies(whole_pass(*live_.network, *calibration_), plans, unmeasured, monitor);
+  ++counters_.calibrations;
+  for (std::size_t m = 0; m < missing.size(); ++m) {
+    cache_.store("row_energies", key(missing[m]), bytes_of_energies(measured[m]), warn_into(monitor));
+    energies[missing[m]] = std::move(measured[m]);
+  }
+  return energies;
+}
+
+std::optional<JointAllocation> Session::decide(const TrialSpec& spec, std::vector<SlotPlan>& plans, Monitor& monitor) {
+  const QuantizationSpec& q = spec.quantization;
+  const std::int64_t tokens = data_->tokens_per_item(), width = data_->grid_width();
+  if (!transform_per_slot(q)) {
+    set_transforms(plans, q, tokens, options_.gemm, calibrated_transform(spec, monitor), width);
+    return set_bits(plans, q.allocation, tokens, row_energies(spec, plans, monitor));
+  }
+  const SlotCandidates candidates = slot_candidates(q, tokens, options_.gemm, width);
+  // For now the first one: rows that stay as they are have L = I already.
+  const auto first = [&](const SlotInfo&) { return candidates.transforms.front(); };
+  set_transforms(plans, q, tokens, options_.gemm, first, width);
+  auto joint = choose_transforms(plans, q, tokens, candidates, candidate_energies(spec, plans, candidates, monitor));
+  monitor.info(fmt::format("transforms: {}", chosen_text(plans)));
+  return joint;
+}
+
 std::vector<SlotPlan> Session::slots(const TrialSpec& spec, Monitor& monitor) {
   std::vector<SlotPlan> plans = plan_slots(*live_.network, spec.quantization);
   if (plans.empty()) return plans;
@@ -109,9 +162,8 @@ std::vector<SlotPlan> Session::slots(const TrialSpec& spec, Monitor& monitor) {
     set_rules(plans, spec.quantization, tokens, options_.gemm, width);
     return plans;
   }
-  set_transforms(plans, spec.quantization, tokens, options_.gemm, calibrated_transform(spec, monitor), width);
   const AllocationSpec& allocation = spec.quantization.allocation;
-  if (const auto joint = set_bits(plans, allocation, tokens, row_energies(spec, plans, monitor))) {
+  if (const auto joint = decide(spec, plans, monitor)) {
     const std::string noise = fmt::format("{:.6g}, and no choice has less than {:.6g}", joint->loss, joint->bound);
     monitor.info(fmt::format("allocation {}: {:.6g} bits on average over all slots, predicted noise {}",
                              allocation.kind, joint->average_bits, noise));

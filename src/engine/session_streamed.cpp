@@ -82,6 +82,21 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
     if (!cached) return std::nullopt;
     return energies_from_bytes(*cached, plans, static_cast<std::size_t>(tokens));
   };
+  const auto candidate_key = [&](const TransformCandidate& candidate) {
+    return row_energies_key(context, prepared_as, with_candidate(spec, candidate), tokens);
+  };
+  request.known_candidate_energies = [&](const SlotCandidates& candidates,
+                                         std::size_t plans) -> std::optional<CandidateEnergies> {
+    CandidateEnergies all;
+    for (const TransformCandidate& c : candidates.list) {
+      const auto cached = cache_.load("row_energies", candidate_key(c), warn);
+      if (!cached) return std::nullopt;
+      auto energies = energies_from_bytes(*cached, plans, static_cast<std::size_t>(tokens));
+      if (!energies) return std::nullopt;
+      all.push_back(std::move(*energies));
+    }
+    return all;
+  };
 
   out.walk = stamp::run_streamed(request, monitor);
   counters_.builds += 1;
@@ -89,6 +104,10 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
   if (measures_reference) out.reference = keep_reference(task, reference_metrics, monitor);
   if (out.walk.maxima) cache_.store("channel_maxima", maxima_key, Json(*out.walk.maxima).dump(), warn);
   if (out.walk.energies) cache_.store("row_energies", energies_key(), bytes_of_energies(*out.walk.energies), warn);
+  if (out.walk.candidate_energies)
+    for (std::size_t c = 0; c < out.walk.candidates.list.size(); ++c)
+      cache_.store("row_energies", candidate_key(out.walk.candidates.list[c]),
+                   bytes_of_energies((*out.walk.candidate_energies)[c]), warn);
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "transforms/per_slot.h"
 
 namespace stamp {
 
@@ -55,7 +56,11 @@ std::int64_t high_tokens_of(const AllocationSpec& allocation, std::int64_t token
 }
 
 bool needs_bases(const QuantizationSpec& spec) {
-  return needs_basis(spec.sequence.transform);
+  return needs_basis(spec.sequence.transform) && !transform_per_slot(spec);
+}
+
+bool transform_per_slot(const QuantizationSpec& spec) {
+  return spec.sequence.transform == per_slot_name;
 }
 
 bool needs_row_energies(const AllocationSpec& allocation) {
@@ -107,6 +112,8 @@ std::shared_ptr<const SequenceTransform> transform_behind_skipped(const Quantiza
                       make_sequence_transform(spec.sequence.transform, transform_request(spec, tokens, gemm, width)));
 }
 
+}  // namespace
+
 RowBits low_bits_only(double low_bits, std::int64_t tokens) {
   RowBits bits;
   bits.bits.assign(static_cast<std::size_t>(tokens), static_cast<float>(low_bits));
@@ -127,12 +134,9 @@ AllocationRequest allocation_request(const AllocationSpec& allocation, double lo
   return request;
 }
 
-RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens,
-                const RowEnergies* energies = nullptr) {
+RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens, const RowEnergies* energies) {
   return allocator(allocation.kind).allocate(allocation_request(allocation, low_bits, tokens, energies));
 }
-
-}  // namespace
 
 void set_transforms(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,
                     const CalibratedTransform& calibrated, std::int64_t width) {
@@ -176,7 +180,7 @@ std::optional<JointAllocation> set_bits(std::vector<SlotPlan>& plans, const Allo
 namespace {
 
 bool calibrated_for_one_length(const QuantizationSpec& spec) {
-  return needs_bases(spec) || needs_row_energies(spec.allocation);
+  return needs_basis(spec.sequence.transform) || needs_row_energies(spec.allocation);
 }
 
 // No longer than what is skipped: nothing is transformed.

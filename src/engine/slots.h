@@ -23,6 +23,7 @@ struct SlotPlan {
   bool transformed = true;                             // false: L = I (caches of option B)
   bool high_rows = true;                               // false: low bits only (rows of a context)
   std::shared_ptr<const SequenceTransform> transform;  // of a sequence of the trial's length
+  std::string chosen;  // its name, where it was chosen for this slot (engine/slot_choice.h)
   RowBits bits;
   std::shared_ptr<RowRules> whole, decode;  // of sequences of any length, and of rows that come one by one
 };
@@ -59,6 +60,12 @@ struct RowEnergies {
   std::vector<double> energy;  // e_i
   std::vector<double> spread;  // C_i e_i = d E[r_i^2]
 };
+AllocationRequest allocation_request(const AllocationSpec& allocation, double low_bits, std::int64_t tokens,
+                                     const RowEnergies* energies);
+// Of a slot by itself; `energies` may be null where the allocation needs none.
+RowBits bits_of(const AllocationSpec& allocation, double low_bits, std::int64_t tokens,
+                const RowEnergies* energies = nullptr);
+RowBits low_bits_only(double low_bits, std::int64_t tokens);
 // Bits of every planned slot; `energies` in the order of `plans`, empty where the allocation needs none. What the
 // choice came to where the allocation looks at all slots together (quant/joint_allocation.h): `plans` are all slots
 // then.
@@ -73,6 +80,8 @@ void set_rules(std::vector<SlotPlan>& plans, const QuantizationSpec& spec, std::
 PassBits average_of(const QuantizedBits& activations, const QuantizedBits& caches);
 // Has the transform along the sequence a basis for every slot, from calibration?
 bool needs_bases(const QuantizationSpec& spec);
+// Or has every slot one of several transforms (engine/slot_choice.h)?
+bool transform_per_slot(const QuantizationSpec& spec);
 
 // Quantizers of all planned slots, from construction to destruction.
 class InstalledQuantizers {

@@ -158,9 +158,10 @@ class Walk {
                        fmt::format("allocation {} shares bits out among all slots, and a streamed trial sees those of "
                                    "one block at a time; model.streamed: false, or allocation two_level or integer",
                                    spec().allocation.kind));
+    chooses_ = transform_per_slot(spec());
     bases_needed_ = needs_bases(spec());
-    energies_needed_ = needs_row_energies(spec().allocation);
-    if ((bases_needed_ || energies_needed_) && request_.calibration->tokens_per_item() != request_.tokens)
+    energies_needed_ = !chooses_ && needs_row_energies(spec().allocation);
+    if ((bases_needed_ || energies_needed_ || chooses_) && request_.calibration->tokens_per_item() != request_.tokens)
       throw TrialError("unsupported",
                        fmt::format("sequence transform {} with allocation {} is calibrated on items of the trial's "
                                    "length: calibration.context is {}, data.context {}",
@@ -168,9 +169,16 @@ class Walk {
                                    request_.calibration->tokens_per_item(), request_.tokens));
     if (energies_needed_) energies_ = request_.known_energies(plans.size());
     if (energies_needed_ && !energies_) result_.energies.emplace(plans.size());
+    if (!chooses_) return;
+    result_.candidates = slot_candidates(spec(), request_.tokens, request_.gemm, request_.width);
+    candidate_energies_ = request_.known_candidate_energies(result_.candidates, plans.size());
+    if (!candidate_energies_)
+      result_.candidate_energies.emplace(result_.candidates.list.size(), std::vector<RowEnergies>(plans.size()));
   }
 
-  bool calibrates_slots() const { return bases_needed_ || (energies_needed_ && !energies_); }
+  bool calibrates_slots() const {
+    return bases_needed_ || (energies_needed_ && !energies_) || result_.candidate_energies;
+  }
 
   void reference_block(std::size_t block) {
     const auto phase = monitor_.phase("reference");
@@ -210,17 +218,24 @@ class Walk {
       // Without text windows no length is the trial's own: rules are made for lengths as they come.
       if (request_.tokens > 0) {
         if (bases_needed_) measure_bases_of(block, part);
-        set_transforms(part, spec(), request_.tokens, request_.gemm,
-                       bases_needed_ ? CalibratedTransform([this](const SlotInfo& slot) { return transform_of(slot); })
-                                     : CalibratedTransform(),
-                       request_.width);
-        set_bits(part, spec().allocation, request_.tokens, energies_of(block, part));
+        set_transforms(part, spec(), request_.tokens, request_.gemm, calibrated_transforms(), request_.width);
+        if (chooses_)
+          choose_transforms(part, spec(), request_.tokens, result_.candidates, candidate_energies_of(block, part));
+        else
+          set_bits(part, spec().allocation, request_.tokens, energies_of(block, part));
       }
       set_rules(part, spec(), request_.tokens, request_.gemm, request_.width);
       bases_.clear();
       if (prepared_) prepared_->forward(network(), block);
     }
     for (std::size_t i = 0; i < here_.size(); ++i) plans[here_[i]] = part[i];
+  }
+
+  // Of the current block's slots; where each chooses one, the first for now.
+  CalibratedTransform calibrated_transforms() const {
+    if (bases_needed_) return [this](const SlotInfo& slot) { return transform_of(slot); };
+    if (chooses_) return [this](const SlotInfo&) { return result_.candidates.transforms.front(); };
+    return {};
   }
 
   CalibrationPass pass_through(std::size_t block) {
@@ -260,7 +275,7 @@ class Walk {
     result_.calibrations = std::max(result_.calibrations, 1);
   }
 
-  std::shared_ptr<const SequenceTransform> transform_of(const SlotInfo& slot) {
+  std::shared_ptr<const SequenceTransform> transform_of(const SlotInfo& slot) const {
     SequenceTransformRequest request = transform_request(spec(), request_.tokens, request_.gemm, request_.width);
     request.basis = bases_.at(slot.name);
     return with_skipped(skipped_tokens(spec(), request_.width),
@@ -277,6 +292,20 @@ class Walk {
     energies = measure_row_energies(pass_through(block), part, monitor_);
     for (std::size_t i = 0; i < here_.size(); ++i) (*result_.energies)[here_[i]] = energies[i];
     return energies;
+  }
+
+  CandidateEnergies candidate_energies_of(std::size_t block, const std::vector<SlotPlan>& part) {
+    if (!candidate_energies_) {
+      const CandidateEnergies measured =
+          measure_row_energies(pass_through(block), part, result_.candidates.transforms, monitor_);
+      for (std::size_t c = 0; c < measured.size(); ++c)
+        for (std::size_t i = 0; i < here_.size(); ++i) (*result_.candidate_energies)[c][here_[i]] = measured[c][i];
+      return measured;
+    }
+    CandidateEnergies known(candidate_energies_->size());
+    for (std::size_t c = 0; c < known.size(); ++c)
+      for (const std::size_t i : here_) known[c].push_back((*candidate_energies_)[c][i]);
+    return known;
   }
 
   void evaluate_block(std::size_t block) {
@@ -327,7 +356,7 @@ class Walk {
       result_.maxima = std::move(maxima_);
       ++result_.calibrations;
     }
-    if (result_.energies) ++result_.calibrations;
+    if (result_.energies || result_.candidate_energies) ++result_.calibrations;
   }
 
   const StreamedRequest& request_;
@@ -339,7 +368,9 @@ class Walk {
   std::optional<RowStream> untouched_, prepared_;     // calibration items in the untouched and in the prepared network
   std::vector<QuantizedSums> quantized_bits_;         // of every pass
   std::optional<std::vector<RowEnergies>> energies_;  // known before
+  std::optional<CandidateEnergies> candidate_energies_;  // likewise
   bool measures_maxima_ = false, bases_needed_ = false, energies_needed_ = false;
+  bool chooses_ = false;  // every slot its transform
   ChannelMaxima maxima_;
   std::map<std::string, std::shared_ptr<const std::vector<float>>> bases_;  // of the current block
   std::vector<std::size_t> here_;                                           // its plans

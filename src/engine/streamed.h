@@ -14,6 +14,7 @@
 #include "engine/monitor.h"
 #include "engine/passes.h"
 #include "engine/preparation.h"
+#include "engine/slot_choice.h"
 #include "engine/slots.h"
 #include "eval/evaluator.h"
 #include "models/network.h"
@@ -58,6 +59,9 @@ struct StreamedRequest {
   std::optional<ChannelMaxima> maxima;
   std::function<std::optional<std::vector<RowEnergies>>(std::size_t plans)>
       known_energies;  // in the order of plan_slots
+  // Under every candidate of a trial whose slots have transforms of their own.
+  std::function<std::optional<CandidateEnergies>(const SlotCandidates& candidates, std::size_t plans)>
+      known_candidate_energies;
   std::function<std::optional<std::vector<float>>(const SlotPlan& slot)> known_basis;
   std::function<void(const SlotPlan& slot, const std::vector<float>& basis)> keep_basis;
 };
@@ -70,6 +74,8 @@ struct StreamedResult {
   // What was measured on the way and was not there before.
   std::optional<ChannelMaxima> maxima;
   std::optional<std::vector<RowEnergies>> energies;
+  SlotCandidates candidates;  // of the trial
+  std::optional<CandidateEnergies> candidate_energies;
   int calibrations = 0;
 };
 // TrialError "unsupported" for a pass whose metric runs the network itself, row by row: it needs all blocks at once.

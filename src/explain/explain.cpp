@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "explain/chosen.h"
 #include "explain/cost.h"
 #include "explain/placement.h"
 #include "models/info/decoder_tensors.h"
@@ -15,6 +16,7 @@
 #include "quant/allocation.h"
 #include "transforms/haar.h"
 #include "transforms/haar2d.h"
+#include "transforms/per_slot.h"
 
 namespace stamp {
 
@@ -59,14 +61,6 @@ NetworkSizes sizes_of(const ExplainRequest& request) {
     throw DataError(fmt::format("trial {}: the model's description has no dimensions; nothing can be said of its slots",
                                 request.trial));
   return n;
-}
-
-// "layers.0.attention.qkv_proj.input" -> "attention.qkv_proj"; "transformer_blocks.0.ff.net.2" -> "ff.net.2".
-std::string within_block(std::string name) {
-  if (name.ends_with(".input")) name.resize(name.size() - 6);
-  for (const char* prefix : {"layers.0.", "transformer_blocks.0."})
-    if (name.starts_with(prefix)) return name.substr(std::string(prefix).size());
-  return name;
 }
 
 std::vector<SlotInfo> decoder_block(const NetworkSizes& n) {
@@ -132,7 +126,9 @@ Left left_of(const Json& quantization, const NetworkSizes& n, bool diffusion, st
     left.text = "identity: rows are quantized where they lie";
     return left;
   }
-  left.text = left.transform;
+  left.text = left.transform == per_slot_name
+                  ? choice_text(sequence, rows, high, diffusion ? left.height : 0, diffusion ? left.width : 0)
+                  : left.transform;
   if (left.levels > 0) left.text += fmt::format(", {} level{}", left.levels, left.levels == 1 ? "" : "s");
   if (left.transform.ends_with("2d"))
     left.text += fmt::format(", on a grid of {} x {} tokens", left.height, left.width);
@@ -212,16 +208,21 @@ void set_bits(ExplainedSlot& s, const Json& quantization, bool high_rows) {
   }
 }
 
-void set_left(ExplainedSlot& s, const Left& left, std::int64_t tokens, bool transformed) {
+void set_left(ExplainedSlot& s, const Left& left, std::int64_t tokens, bool transformed,
+              const std::vector<std::string>& chosen) {
   double outputs = 0;
   for (const ExplainedLinear& l : s.linears) outputs += static_cast<double>(l.outputs);
   if (s.linears.empty()) outputs = static_cast<double>(s.info.features);
-  if (!s.quantized || !transformed || left.transform == "identity") {
+  const bool untouched = std::all_of(chosen.begin(), chosen.end(), [](const auto& name) { return name == "identity"; });
+  if (!chosen.empty()) s.chosen = chosen_text(chosen);
+  if (!s.quantized || !transformed || left.transform == "identity" || (!chosen.empty() && untouched)) {
     s.left = {"L = I", Placed::none, "", 0};
     s.left_back = s.left;
     return;
   }
-  const double column = left_operations(left.transform, tokens - left.skip, left.levels, left.height, left.width);
+  const double column = chosen.empty()
+                            ? left_operations(left.transform, tokens - left.skip, left.levels, left.height, left.width)
+                            : mean_operations(chosen, tokens - left.skip, left.height, left.width);
   const double token = column > 0 ? column / static_cast<double>(tokens) : 0;
   s.left = {"L X", Placed::online, "before the quantizer", token * static_cast<double>(s.info.features)};
   s.left_back = {"L^-1", Placed::online, before_what(s.name), token * outputs};
@@ -314,6 +315,8 @@ Explanation explain(const ExplainRequest& request) {
   const Json& dimensions = part(request.description, "dimensions");
   const std::vector<SlotInfo> block = e.diffusion ? diffusion_block(n, e.architecture, dimensions) : decoder_block(n);
   const bool text = truth(part(quantization, "activations"), "text", false);
+  const bool recorded = request.record && !request.record->transforms.empty();
+  bool known = left.transform == per_slot_name ? recorded : left_operations(left.transform, 4, 1, 2, 2) >= 0;
   for (const SlotInfo& info : block) {
     ExplainedSlot s;
     s.info = info;
@@ -335,10 +338,15 @@ Explanation explain(const ExplainRequest& request) {
       s.layer_operations = 2 * static_cast<double>(n.hidden) * static_cast<double>(info.features);
     const bool cache = info.kind != SlotKind::linear_input;
     const bool transformed = !context && (!cache || truth(part(quantization, "kv_cache"), "transformed", true));
-    set_left(s, left, e.tokens, transformed);
+    const std::string layers = e.diffusion ? "transformer_blocks." : "layers.";
+    std::vector<std::string> chosen;
+    if (request.record) chosen = chosen_in_layers(*request.record, layers, s.name);
+    known = known && (!s.quantized || !transformed || chosen.empty() ||
+                      mean_operations(chosen, e.tokens, left.height, left.width) >= 0);
+    set_left(s, left, e.tokens, transformed, chosen);
     s.granularity = granularity_of(s, quantization);
     s.grid = grid_of(s, quantization);
-    set_measured(s, request.record, e.diffusion ? "transformer_blocks." : "layers.");
+    set_measured(s, request.record, layers);
     e.slots.push_back(std::move(s));
   }
   const bool keys = number(part(quantization, "kv_cache"), "bits", 16) < 16;
@@ -352,7 +360,9 @@ Explanation explain(const ExplainRequest& request) {
         "undoes L on the slot's rows, with the same values");
     if (!e.diffusion) e.notes.push_back("prefill only: a token that is decoded by itself meets L = I");
   }
-  if (left_operations(left.transform, 4, 1, 2, 2) < 0)
+  if (left.transform == per_slot_name && !recorded)
+    e.notes.push_back("which transform a slot gets, and its cost, is known when the trial has run");
+  else if (!known)
     e.notes.push_back(fmt::format("the cost of {} is not known here and is left out", left.transform));
   e.notes.push_back("not quantized: embedding, norms, softmax, and what stands outside the blocks");
   return e;

@@ -39,6 +39,9 @@ struct ExplainedSlot {
   std::int64_t tokens = 0;  // rows of a sample; 0 = unknown (rows of the text)
   std::vector<Step> right;  // features: scales, rotations, low-rank parts
   Step left, left_back;     // along the sequence: L before the slot, L^-1 behind it
+  // Where every slot has a transform of its own, of a record: "haar/5 in 20 layers, dct in 10". Costs of `left` are
+  // means over the layers then.
+  std::string chosen;
   double low_bits = 0, high_bits = 0;
   std::int64_t high_rows = 0;  // 0: none, or chosen row by row
   std::optional<double> average_bits;

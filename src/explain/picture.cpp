@@ -134,7 +134,8 @@ std::string row(const ExplainedSlot& s, double y, double h) {
   }
   if (s.left.placed != Placed::none) {
     out += wire(from, middle, left_x, middle);
-    out += box(left_x, middle - 19, left_w, 38, "online", {{"L", "strong"}, {share(s.left, s), "small"}}, s.left.where);
+    out += box(left_x, middle - 19, left_w, 38, "online", {{"L", "strong"}, {share(s.left, s), "small"}},
+               s.chosen.empty() ? s.left.where : s.chosen);
     from = left_x + left_w;
   }
   out += wire(from, middle, slot_x, middle);

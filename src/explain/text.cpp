@@ -85,6 +85,7 @@ std::string explanation_text(const Explanation& e) {
     }
     out += "  L         " +
            (s.left.placed == Placed::none ? std::string("none") : step_text(s.left, s.layer_operations)) + "\n";
+    if (!s.chosen.empty()) out += "  chosen    " + s.chosen + "\n";
     if (s.left_back.placed != Placed::none) out += "  L^-1      " + step_text(s.left_back, s.layer_operations) + "\n";
     if (!s.quantized) {
       out += "  quantizer none: " + s.why_not + "\n";
@@ -146,6 +147,7 @@ Json explanation_json(const Explanation& e) {
               {"relative_cost", s.relative_cost()}};
     for (const ExplainedLinear& l : s.linears) slot["linears"].push_back({{"name", l.name}, {"outputs", l.outputs}});
     for (const Step& r : s.right) slot["right"].push_back(step_json(r));
+    if (!s.chosen.empty()) slot["chosen"] = s.chosen;
     if (!s.why_not.empty()) slot["why_not"] = s.why_not;
     if (s.average_bits) slot["average_bits"] = *s.average_bits;
     if (s.ratio) slot["ratio"] = *s.ratio;

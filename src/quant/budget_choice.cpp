@@ -287,6 +287,20 @@ std::vector<SlotOption> two_level_options(std::span<const double> low_noise, std
   return options;
 }
 
+std::vector<SlotOption> lower_envelope(std::span<const std::vector<SlotOption>> candidates) {
+  if (candidates.empty()) return {};
+  std::vector<SlotOption> least = candidates[0];
+  for (const std::vector<SlotOption>& options : candidates.subspan(1)) {
+    if (options.size() != least.size()) throw std::logic_error("lower_envelope: candidates of different lengths");
+    for (std::size_t i = 0; i < least.size(); ++i) {
+      if (options[i].bits != least[i].bits || options[i].high_tokens != least[i].high_tokens)
+        throw std::logic_error("lower_envelope: candidates differ in their bits");
+      if (options[i].loss < least[i].loss) least[i] = options[i];
+    }
+  }
+  return least;
+}
+
 JointBits joint_integer_bits(std::span<const SlotRows> slots, double average_bits, std::int64_t min_bits,
                              std::int64_t max_bits) {
   if (min_bits < 1 || max_bits < min_bits || max_bits > 15)

@@ -40,6 +40,17 @@ std::vector<SlotOption> two_level_options(std::span<const double> low_noise, std
                                           double low_bits, double high_bits, std::span<const std::int64_t> ks,
                                           std::int64_t values, double importance, std::int64_t candidate);
 
+// One option for every number of high rows, from the options of one slot under several transforms: that of the
+// transform with the least loss there, the earliest of several equal ones. `candidates`: options of each transform, all
+// with the same bits in the same places (two_level_options of the same ks); std::logic_error otherwise.
+//
+// The knapsack over these is the knapsack over all pairs of transform and k, at a fraction of the options. A transform
+// adds nothing to the bits. So take any choice of a pair for every slot and give each slot the envelope's transform at
+// its k: the bits are the same to the last one, hence within the same budgets, and no slot's loss has grown. The least
+// loss over pairs is thus reached on the envelope, and so is the Lagrangian bound, the sum of min (loss + m bits),
+// since the same exchange lowers every term of it.
+std::vector<SlotOption> lower_envelope(std::span<const std::vector<SlotOption>> candidates);
+
 // Whole bits for every row of every slot under one budget, the rule `integer` across slots.
 struct SlotRows {
   std::span<const double> spread;  // C_i e_i = d E[r_i^2] of every row

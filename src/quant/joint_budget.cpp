@@ -17,9 +17,17 @@ namespace {
 // Choices that come close to the best are enumerated; a few thousand are usual, and every one is kept for every slot.
 constexpr std::size_t most_states = 20'000;
 
+// Rows under every transform that a slot can have, its own first.
+std::vector<CandidateRows> rows_of(const SlotToAllocate& slot) {
+  std::vector<CandidateRows> all{{slot.rows.energies, slot.rows.spread_energies}};
+  all.insert(all.end(), slot.others.begin(), slot.others.end());
+  return all;
+}
+
 void need_energies(const std::string& kind, const SlotToAllocate& slot) {
-  for (const std::span<const double> values : {slot.rows.energies, slot.rows.spread_energies})
-    need_rows(kind + ", slot " + slot.name, values, slot.rows.tokens);
+  for (const CandidateRows& rows : rows_of(slot))
+    for (const std::span<const double> values : {rows.energies, rows.spread_energies})
+      need_rows(kind + ", slot " + slot.name, values, slot.rows.tokens);
 }
 
 double importance_of(const SlotToAllocate& slot) {
@@ -36,6 +44,7 @@ double values_of(const SlotToAllocate& slot) {
 std::vector<std::size_t> in_budget(std::span<const SlotToAllocate> slots, JointAllocation& out) {
   std::vector<std::size_t> list;
   out.bits.resize(slots.size());
+  out.transforms.assign(slots.size(), 0);
   for (std::size_t i = 0; i < slots.size(); ++i) {
     if (slots[i].rows.low_bits < 16)
       list.push_back(i);
@@ -68,14 +77,30 @@ std::vector<double> noise_of(std::span<const double> spreads, const std::vector<
 }
 
 // The order in which the rows of a slot become high. A row gains in proportion to its spread.
-std::vector<std::int64_t> order_of(const AllocationRequest& r) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(r.tokens));
+std::vector<std::int64_t> order_of(const Json& options, std::span<const double> spreads) {
+  std::vector<std::int64_t> order(spreads.size());
   std::iota(order.begin(), order.end(), 0);
-  if (text_option(r.options, "pick") == "noise")
+  if (text_option(options, "pick") == "noise")
     std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-      return r.spread_energies[static_cast<std::size_t>(a)] > r.spread_energies[static_cast<std::size_t>(b)];
+      return spreads[static_cast<std::size_t>(a)] > spreads[static_cast<std::size_t>(b)];
     });
   return order;
+}
+
+// Of every number of high rows, under the transform that leaves least noise there.
+std::vector<SlotOption> options_of(const SlotToAllocate& slot) {
+  const AllocationRequest& r = slot.rows;
+  const double high = high_bits_of(r), importance = importance_of(slot);
+  std::vector<std::int64_t> ks(static_cast<std::size_t>(r.tokens) + 1);
+  std::iota(ks.begin(), ks.end(), 0);
+  std::vector<std::vector<SlotOption>> candidates;
+  for (const CandidateRows& rows : rows_of(slot)) {
+    const std::vector<std::int64_t> order = order_of(r.options, rows.spread_energies);
+    candidates.push_back(two_level_options(noise_of(rows.spread_energies, order, r.low_bits),
+                                           noise_of(rows.spread_energies, order, high), r.low_bits, high, ks,
+                                           slot.values, importance, static_cast<std::int64_t>(candidates.size())));
+  }
+  return lower_envelope(candidates);
 }
 
 std::string refuse_two_levels(const PlanFacts& facts) {
@@ -114,18 +139,11 @@ JointAllocation allocate_budget(std::span<const SlotToAllocate> slots) {
   JointAllocation out;
   const std::vector<std::size_t> list = in_budget(slots, out);
   std::vector<std::vector<SlotOption>> options;
-  std::vector<std::vector<std::int64_t>> orders;
   double budget = 0, values = 0;
   for (const std::size_t i : list) {
     const AllocationRequest& r = slots[i].rows;
     need_energies("budget", slots[i]);
-    const double high = high_bits_of(r);
-    orders.push_back(order_of(r));
-    std::vector<std::int64_t> ks(static_cast<std::size_t>(r.tokens) + 1);
-    std::iota(ks.begin(), ks.end(), 0);
-    options.push_back(two_level_options(noise_of(r.spread_energies, orders.back(), r.low_bits),
-                                        noise_of(r.spread_energies, orders.back(), high), r.low_bits, high, ks,
-                                        slots[i].values, importance_of(slots[i]), 0));
+    options.push_back(options_of(slots[i]));
     budget += two_level_average(r.options, r.tokens, r.low_bits) * values_of(slots[i]);
     values += values_of(slots[i]);
   }
@@ -134,10 +152,13 @@ JointAllocation allocate_budget(std::span<const SlotToAllocate> slots) {
     const AllocationRequest& r = slots[list[j]].rows;
     RowBits rows = uniform_bits(r.tokens, r.low_bits);
     rows.high_bits = static_cast<float>(high_bits_of(r));
-    const std::int64_t k = options[j][choice.chosen[j]].high_tokens;
-    for (std::int64_t n = 0; n < k; ++n)
-      rows.bits[static_cast<std::size_t>(orders[j][static_cast<std::size_t>(n)])] = rows.high_bits;
+    const SlotOption& option = options[j][choice.chosen[j]];
+    const auto transform = static_cast<std::size_t>(option.candidate);
+    const std::vector<std::int64_t> order = order_of(r.options, rows_of(slots[list[j]])[transform].spread_energies);
+    for (std::int64_t n = 0; n < option.high_tokens; ++n)
+      rows.bits[static_cast<std::size_t>(order[static_cast<std::size_t>(n)])] = rows.high_bits;
     out.bits[list[j]] = std::move(rows);
+    out.transforms[list[j]] = transform;
   }
   out.average_bits = values > 0 ? choice.bits / values : 0;
   out.loss = choice.loss;

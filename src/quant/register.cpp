@@ -31,4 +31,8 @@ JointAllocate joint_allocation(const std::string& kind) {
   return nullptr;
 }
 
+bool chooses_transforms(const std::string& kind) {
+  return kind == "budget";
+}
+
 }  // namespace stamp

@@ -73,6 +73,9 @@ bool sees_ahead(const Record& r) {
   const auto s = q->find("sequence");
   if (s == q->end() || !s->is_object()) return false;
   const std::string transform = s->value("transform", "identity");
+  // Each slot one of several: what they got.
+  if (!r.transforms.empty())
+    return std::any_of(r.transforms.begin(), r.transforms.end(), [](const Json& t) { return t != "identity"; });
   return transform != "identity";  // settings that cannot matter are not in a canonical spec
 }
 

@@ -343,6 +343,7 @@ Json to_json(const Record& r) {
   if (r.failure)
     j["failure"] = {{"kind", r.failure->kind}, {"message", r.failure->message}, {"phase", r.failure->phase}};
   // Last, because it is long: the head of a line tells a reader what it is.
+  if (!r.transforms.empty()) j["transforms"] = r.transforms;
   if (!r.training.empty()) j["training"] = r.training;
   j["slots"] = Json::array();
   for (const SlotResult& s : r.slots) j["slots"].push_back(slot_json(s));
@@ -370,6 +371,7 @@ Record record_from_json(const Json& json) {
       r.metrics.push_back(metric_from((*list)[i], fmt::format("metrics[{}].", i)));
   r.bound = f.object("bound");
   r.averages = f.object("averages");
+  r.transforms = f.object("transforms");
   if (const Json* list = f.list("training")) r.training = *list;
   r.seeds = f.object("seeds");
   r.data = f.object("data");

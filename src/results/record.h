@@ -69,7 +69,9 @@ struct Record {
   std::vector<SlotResult> slots;
   Json averages = Json::object();  // activation_bits, kv_bits, weight_bits
   Json bound = Json::object();     // over all slots: worst ratio and its slot, sums of error and b1..b5
-  Json training = Json::array();   // history of a trained method: {"block" or "step", "loss", ...}
+  // Slot -> the transform it got ("haar/5"), where each slot has one of several.
+  Json transforms = Json::object();
+  Json training = Json::array();  // history of a trained method: {"block" or "step", "loss", ...}
   Json seeds = Json::object();
   Json data = Json::object();   // name, digest, tokens, protocol
   Json model = Json::object();  // name, digest, parameters, types

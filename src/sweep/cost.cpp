@@ -58,6 +58,13 @@ double per_quantized_value(const TrialSpec& s, const Catalog& catalog, const Mod
   if (!transformed) return rounding;
   // A basis of a slot is a dense product each way.
   if (dense_transform(s, catalog)) return rounding + 2 * 2 * n / speed.linear_at(n);
+  // An upper end where slots choose: all get the slowest one.
+  if (transform_per_slot(s)) {
+    double slowest = rounding;
+    for (const std::string& name : candidate_transforms(s, m))
+      slowest = std::max(slowest, speed.quantizer_at(measured_as(name)));
+    return slowest;
+  }
   return speed.quantizer_at(measured_as(s.quantization.sequence.transform));
 }
 
@@ -79,9 +86,10 @@ double online_work(const TrialSpec& s, const ModelShape& m, const MachineSpeed& 
   return token;
 }
 
-double quantizer_pass(const TrialSpec& s, const Catalog& catalog, const ModelShape& m, const MachineSpeed& speed) {
+// Every slot through its transform, its grid and back.
+double slots_pass(const TrialSpec& s, const Catalog& catalog, const ModelShape& m, const MachineSpeed& speed) {
   const double more = keeps_statistics(s) ? speed.statistics : 0;
-  double token = online_work(s, m, speed);
+  double token = 0;
   if (activations_on(s)) token += input_values(m) * (per_quantized_value(s, catalog, m, true, speed) + more);
   if (cache_on(s) && !m.makes_images())
     token += 2 * m.kv_width() * (per_quantized_value(s, catalog, m, s.quantization.kv_cache.transformed, speed) + more);
@@ -91,6 +99,25 @@ double quantizer_pass(const TrialSpec& s, const Catalog& catalog, const ModelSha
   if (activations_on(s) && s.quantization.activations.text && m.cross_width > 0)
     text = caption_rows * x.count * m.hidden * (per_quantized_value(s, catalog, m, false, speed) + more);
   return m.layers * (x.rows() * token + text);
+}
+
+double online_pass(const TrialSpec& s, const ModelShape& m, const MachineSpeed& speed) {
+  return m.layers * evaluated(s, m).rows() * online_work(s, m, speed);
+}
+
+double quantizer_pass(const TrialSpec& s, const Catalog& catalog, const ModelShape& m, const MachineSpeed& speed) {
+  return online_pass(s, m, speed) + slots_pass(s, catalog, m, speed);
+}
+
+// Of one item: the rows of every slot under each candidate.
+double candidates_pass(const TrialSpec& s, const Catalog& catalog, const ModelShape& m, const MachineSpeed& speed) {
+  double seconds = online_pass(s, m, speed);
+  TrialSpec one = s;
+  for (const std::string& name : candidate_transforms(s, m)) {
+    one.quantization.sequence.transform = name;
+    seconds += slots_pass(one, catalog, m, speed);
+  }
+  return seconds;
 }
 
 double rotation_work(const TrialSpec& s, const ModelShape& m, const MachineSpeed& speed) {
@@ -189,7 +216,9 @@ Parts trial_seconds(const TrialSpec& spec, const Catalog& catalog, const ModelSh
   // A pass of the untouched network, whose head runs too; the largest magnitudes cost one look at every value.
   if (work.maxima) calibrate += to_the_end + (reference ? 0 : plain_weights);
   // Energies of every level of a packet tree, all slots in one pass.
-  if (work.bases && !dense_transform(spec, catalog))
+  const bool chosen = transform_per_slot(spec);  // their bits come from the same energies
+  if (work.bases && chosen) calibrate += to_the_end + samples * candidates_pass(spec, catalog, m, speed);
+  if (work.bases && !chosen && !dense_transform(spec, catalog))
     calibrate += to_the_end + samples * quantizer_pass(spec, catalog, m, speed);
   if (work.bases && dense_transform(spec, catalog)) {
     const double n = x.length;
@@ -200,7 +229,7 @@ Parts trial_seconds(const TrialSpec& spec, const Catalog& catalog, const ModelSh
     calibrate += std::ceil(slots / at_once) * to_the_end + samples * x.count * values * 2 * n * n / speed.linear_at(n) +
                  slots * n * n * n * speed.eigen;
   }
-  if (work.energies) calibrate += to_the_end + samples * quantizer_pass(spec, catalog, m, speed);
+  if (work.energies && !chosen) calibrate += to_the_end + samples * quantizer_pass(spec, catalog, m, speed);
   if (calibrate > 0) parts.emplace_back("calibrate", calibrate);
   if (work.prepare) {
     double prepare = weights_work(spec, m, speed);

@@ -90,6 +90,13 @@ double bases_bytes(const TrialSpec& s, const Catalog& catalog, const ModelShape&
   return std::max(measuring, std::min(2 * slots * matrix, std::max(basis_budget, 2 * matrix)));
 }
 
+// Energies and ranges of every slot's rows under each candidate, until all slots have chosen.
+double candidate_bytes(const TrialSpec& s, const ModelShape& m) {
+  if (!transform_per_slot(s)) return 0;
+  const auto candidates = static_cast<double>(candidate_transforms(s, m).size());
+  return 2 * f64 * evaluated(s, m).length * candidates * quantized_slots(s, m) * m.layers;
+}
+
 // Stores of hidden rows of a streamed trial: what stays in memory under the budget, and one item of what does not.
 double hidden_bytes(const TrialSpec& s, const Catalog& catalog, const ModelShape& m, double items) {
   const double item = f32 * evaluated(s, m).rows() * m.hidden;
@@ -134,6 +141,7 @@ Parts trial_memory(const TrialSpec& s, const Catalog& catalog, const ModelShape&
   if (const double solver = solver_bytes(s, catalog, m); solver > 0) parts.emplace_back("weight calibration", solver);
   if (const double inputs = block_input_bytes(s, catalog, m); inputs > 0) parts.emplace_back("block inputs", inputs);
   if (const double bases = bases_bytes(s, catalog, m, streamed); bases > 0) parts.emplace_back("bases", bases);
+  if (const double rows = candidate_bytes(s, m); rows > 0) parts.emplace_back("row energies", rows);
   return parts;
 }
 

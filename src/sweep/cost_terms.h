@@ -1,7 +1,9 @@
 // What a trial asks for, in the words of its cost.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <string>
+#include <vector>
 
 #include "base/plugin.h"
 #include "config/schema.h"
@@ -50,11 +52,33 @@ inline bool rotates_residual(const TrialSpec& s, const ModelShape& m) {
   const std::string& method = s.quantization.method;
   return !m.makes_images() && (method == "quarot" || method == "spinquant");
 }
+// One of several transforms for every slot (transforms/per_slot.h, which the front of a sweep does not need otherwise).
+inline bool transform_per_slot(const TrialSpec& s) {
+  return s.quantization.sequence.transform == "per_slot";
+}
+// Their names without levels, each as often as it stands there; of auto every number of levels that leaves a row.
+inline std::vector<std::string> candidate_transforms(const TrialSpec& s, const ModelShape& m) {
+  std::vector<std::string> names;
+  const Json& options = s.quantization.sequence.options;
+  if (const auto given = options.find("candidates"); given != options.end() && given->is_array()) {
+    for (const Json& name : *given)
+      names.push_back(name.get<std::string>().substr(0, name.get<std::string>().find('/')));
+    return names;
+  }
+  const double n = evaluated(s, m).length;
+  const double levels = m.makes_images() ? std::floor(std::log2(n) / 2) : std::ceil(std::log2(n));
+  const char* grid = m.makes_images() ? "2d" : "";
+  names.emplace_back("identity");
+  names.insert(names.end(), static_cast<std::size_t>(std::max(levels, 0.0)), std::string("haar").append(grid));
+  names.push_back(std::string("dct").append(grid));
+  return names;
+}
 // A dense basis for every slot. That of packets is calibrated too, but chosen among bases that cost what Haar costs.
 inline bool dense_transform(const TrialSpec& s, const Catalog& catalog) {
   const std::string& name = s.quantization.sequence.transform;
   const PluginInfo* info = catalog.find(PluginKind::sequence_transform, name);
-  return info != nullptr && info->needs_calibration && name != "identity" && name != "haar_packets";
+  return info != nullptr && info->needs_calibration && name != "identity" && name != "haar_packets" &&
+         !transform_per_slot(s);
 }
 inline bool calibrated_weights(const TrialSpec& s, const Catalog& catalog) {
   const PluginInfo* info = catalog.find(PluginKind::weight_quantizer, s.quantization.weights.quantizer);

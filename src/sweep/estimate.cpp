@@ -105,7 +105,10 @@ class Shared {
     work.reference = fresh(references_, reference_key(s, catalog_));
     work.prepare = streamed || fresh(weights_, weights_group(t));  // a streamed network is gone when its trial ends
     work.maxima = work.prepare && measures_maxima(s, catalog_) && fresh(maxima_, calibration);
-    const std::string slots = weights_group(t) + calibration + s.quantization.sequence.transform;
+    const SequenceSpec& sequence = s.quantization.sequence;
+    const std::string candidates =
+        sequence.options.is_object() ? sequence.options.value("candidates", Json()).dump() : "";
+    const std::string slots = weights_group(t) + calibration + sequence.transform + candidates;
     work.bases = transform_needs(s, catalog_) && fresh(bases_, slots);
     work.energies = allocation_needs(s, catalog_) && fresh(energies_, slots);
     return work;

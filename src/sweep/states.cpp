@@ -90,7 +90,8 @@ Selection::Selection(const std::string& expression, const Schema& schema) {
     std::string why;
     const bool allowed = std::any_of(fields.begin(), fields.end(), [&](const Field* f) {
       // A name among several (evaluate) is asked for alone.
-      const std::string w = check_value(*f, f->type == Field::Type::names ? Json::array({value}) : value);
+      const bool alone = f->type == Field::Type::names && !(f->automatic && value == "auto");
+      const std::string w = check_value(*f, alone ? Json::array({value}) : value);
       if (why.empty()) why = w;
       return w.empty();
     });

@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/option_info.h"
 #include "base/plugin.h"
 #include "support/catch.h"
 
@@ -93,4 +94,22 @@ TEST_CASE("counts are numbers or shares") {
     given["rows"] = bad;
     CHECK_THROWS_WITH(complete_options(info, given, "here"), Catch::Contains("a share of the sequence such as s/32"));
   }
+}
+
+TEST_CASE("a text with choices is a list of different names, or auto") {
+  PluginInfo info;
+  info.name = "sample";
+  info.options = {option::names("parts", {"none", "half", "half/1", "half/2", "half/3", "all/1", "all"}, "which")};
+  const auto parts = [&](Json given) { return complete_options(info, {{"parts", std::move(given)}}, "here")["parts"]; };
+  CHECK(complete_options(info, Json::object(), "here")["parts"].is_null());
+  CHECK(parts("auto").is_null());
+  CHECK(parts({"half/2", "none"}) == Json({"half/2", "none"}));
+  for (const Json& bad : {Json("half"), Json(1), Json::array(), Json::array({"half/4"}), Json::array({1}),
+                          Json({"none", "half", "none"})})
+    CHECK_THROWS_WITH(parts(bad), Catch::Contains("a list of different names out of: none, half, half/1 to half/3, "
+                                                  "all/1, all, or auto"));
+  CHECK(option::choices_text({}).empty());
+  CHECK(option::choices_text({"a/1", "a/3"}) == "a/1, a/3");
+  CHECK(option::choices_text({"a/2", "a/3"}) == "a/2, a/3");  // counts from one only
+  CHECK(option::choices_text({"a/1", "b/2"}) == "a/1, b/2");
 }

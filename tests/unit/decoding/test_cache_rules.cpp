@@ -124,6 +124,8 @@ TEST_CASE("settings without a meaning for chunks are refused with the reason") {
   q = settings();
   q.sequence.transform = "klt";
   CHECK(refusal(q).find("needs a basis") != std::string::npos);
+  q.sequence.transform = "per_slot";
+  CHECK(refusal(q).find("sequence transform per_slot") != std::string::npos);
   q = settings();
   q.sequence.transform = "wht";
   q.sequence.options = Json::object();

@@ -5,6 +5,7 @@
 
 #include "engine/calibration.h"
 #include "engine/slot_bases.h"
+#include "engine/slot_choice.h"
 #include "support/catch.h"
 #include "unit/diffusion/fixture_items.h"
 
@@ -200,5 +201,39 @@ TEST_CASE("a calibrated basis on a grid covers every token and beats no transfor
     const double klt = run("klt"), identity = run("identity");
     INFO(name << " klt " << klt << ", identity " << identity);
     CHECK(klt < identity);
+  }
+}
+
+TEST_CASE("on a grid slots choose among its transforms, and the text keeps what it is") {
+  for (const char* name : fixtures) {
+    Bench b(name);
+    if (!b.source) return;
+    b.spec.sequence.transform = "per_slot";
+    b.spec.sequence.options = {{"candidates", nullptr}};
+    const test::FixtureItems items = b.items(true);
+    const std::int64_t tokens = items.tokens_per_item(), width = items.grid_width();
+    const SlotCandidates candidates = slot_candidates(b.spec, tokens, plain_gemm, width);
+    CHECK(candidates.list.front().label == "identity");
+    CHECK(candidates.list.back().label == "dct2d");
+    std::vector<SlotPlan> plans = plan_slots(*b.network, b.spec);
+    const auto first = [&](const SlotInfo&) { return candidates.transforms.front(); };
+    set_transforms(plans, b.spec, tokens, plain_gemm, first, width);
+    const CandidateEnergies energies =
+        measure_row_energies(whole_pass(*b.network, items), plans, candidates.transforms, b.monitor);
+    for (const char* kind : {"two_level", "budget"}) {
+      b.spec.allocation = {kind, complete_options(allocator(kind).info, {{"high_tokens", 8}}, "allocation")};
+      const auto joint = choose_transforms(plans, b.spec, tokens, candidates, energies);
+      CHECK(joint.has_value() == (std::string(kind) == "budget"));
+      for (const SlotPlan& plan : plans) {
+        INFO(name << " " << kind << " " << plan.slot->info().name);
+        CHECK(plan.chosen.empty() == (plan.slot->info().rows == SlotRows::context));
+        CHECK(plan.transform->tokens() == tokens);
+        CHECK(plan.bits.bits.size() == static_cast<std::size_t>(tokens));
+        if (plan.chosen.empty()) CHECK(plan.transform->is_identity());
+      }
+      set_rules(plans, b.spec, tokens, plain_gemm, width);
+      const InstalledQuantizers installed(plans, true);
+      b.network->run(items.item(0));
+    }
   }
 }

@@ -187,6 +187,9 @@ TEST_CASE("cached and uncached runs give equal records") {
                                 with_budget("optimal"), with_budget("integer")};
   trials.push_back(with_joint("budget"));
   trials.push_back(with_joint("integer_joint"));
+  trials.push_back(with_transform("per_slot"));
+  trials.push_back(with_joint("budget"));
+  trials.back().quantization.sequence = with_transform("per_slot").quantization.sequence;
   TrialSpec energy = test::fake_trial();
   energy.quantization.allocation.options["pick"] = "energy";
   trials.push_back(energy);

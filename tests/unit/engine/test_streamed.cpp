@@ -154,7 +154,8 @@ TEST_CASE("a streamed trial has every number of the trial in memory") {
       {"quarot", "rtn", "haar", "two_level", 0},     {"quarot", "gptq", "dct", "two_level", 1},
       {"rtn", "rtn", "klt", "two_level", 0},         {"smoothquant", "gptq", "klt", "optimal", 1},
       {"rtn", "rtn", "identity", "integer", 1},      {"quarot", "rtn", "haar_packets", "two_level", 0},
-      {"rtn", "gptq", "haar_packets", "integer", 1},
+      {"rtn", "gptq", "haar_packets", "integer", 1}, {"rtn", "rtn", "per_slot", "two_level", 0},
+      {"quarot", "rtn", "per_slot", "integer", 1},
   };
   const std::string model = "llama_tiny_llama3rope";
   for (const Case& c : cases) {
@@ -165,6 +166,7 @@ TEST_CASE("a streamed trial has every number of the trial in memory") {
     check_equal(expected, got);
     CHECK(got.model.value("streamed", false));
     CHECK_FALSE(expected.model.contains("streamed"));
+    CHECK(got.transforms.empty() == (c.transform != "per_slot"));
     CHECK(find_metric(got, "perplexity_fp")->value == find_metric(expected, "perplexity_fp")->value);
   }
 }
@@ -190,6 +192,20 @@ TEST_CASE("calibration and reference are shared through the cache, whichever way
     CHECK(one.counters().calibrations == 3);  // channel maxima, bases, row energies
     const Record cached = run(other, trial("llama_tiny_llama3rope", c), !first);
     CHECK(other.counters().references == 0);
+    CHECK(other.counters().calibrations == 0);
+    check_equal(measured, cached);
+  }
+}
+
+TEST_CASE("energies under the candidates of every slot are shared through the cache as well") {
+  if (!test::open_fixture("llama_tiny_llama3rope")) return;
+  const Case c{"rtn", "rtn", "per_slot", "two_level", 1};
+  for (const bool first : {true, false}) {
+    const test::Scratch scratch;
+    Session one(session_options(scratch.path())), other(session_options(scratch.path()));
+    const Record measured = run(one, trial("llama_tiny_llama3rope", c), first);
+    CHECK(one.counters().calibrations == 1);
+    const Record cached = run(other, trial("llama_tiny_llama3rope", c), !first);
     CHECK(other.counters().calibrations == 0);
     check_equal(measured, cached);
   }

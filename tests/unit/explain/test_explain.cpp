@@ -231,6 +231,43 @@ TEST_CASE("a record's bits and errors stand beside the plan's, as means over the
   CHECK(has(explanation_text(e), "5 bits on average (measured)"));
 }
 
+TEST_CASE("transforms that slots choose: what there is to choose from, and what a record says of the layers") {
+  Json settings = spec("rtn", "per_slot");
+  settings["quantization"]["sequence"].erase("levels");
+  settings["quantization"]["sequence"]["candidates"] = "auto";
+  const Explanation before = of(settings, decoder());
+  CHECK(before.left_text ==
+        "per_slot, one of identity, haar/1 to haar/11, dct at every slot, behind 1 token that passes as it is");
+  CHECK(slot(before, "mlp.down_proj").left.placed == Placed::online);
+  CHECK(slot(before, "mlp.down_proj").chosen.empty());
+  const auto noted = [](const Explanation& e, const char* part) {
+    return std::any_of(e.notes.begin(), e.notes.end(), [&](const std::string& n) { return has(n, part); });
+  };
+  CHECK(noted(before, "known when the trial has run"));
+
+  Record record;
+  record.transforms = {{"layers.0.mlp.down_proj.input", "haar/5"},   {"layers.1.mlp.down_proj.input", "identity"},
+                       {"layers.2.mlp.down_proj.input", "haar/5"},   {"layers.3.mlp.down_proj.input", "identity"},
+                       {"layers.0.attention.key_cache", "identity"}, {"layers.1.attention.key_cache", "identity"},
+                       {"layers.0.mlp.gate_up_proj.input", "dct"},   {"layers.10.mlp.gate_up_proj.input", "haar/1"}};
+  const Explanation e = explain({"abc", settings, decoder(), &record});
+  CHECK(slot(e, "mlp.down_proj").chosen == "haar/5 in 2 layers, identity in 2");
+  CHECK(slot(e, "mlp.gate_up_proj").chosen == "dct in 1 layer, haar/1 in 1");
+  CHECK(slot(e, "attention.key_cache").left.placed == Placed::none);
+  CHECK(slot(e, "attention.key_cache").chosen == "identity in 2 layers");
+  CHECK_FALSE(noted(e, "known when the trial has run"));
+  CHECK_FALSE(noted(e, "not known"));
+  // Half of the layers pay for five levels.
+  const Explanation haar = of(spec("rtn", "haar"), decoder());
+  CHECK(slot(e, "mlp.down_proj").left.operations == Approx(slot(haar, "mlp.down_proj").left.operations / 2));
+  CHECK(has(explanation_text(e), "chosen    haar/5 in 2 layers, identity in 2"));
+  for (const Json& s : explanation_json(e)["slots"])
+    if (s["name"] == "mlp.down_proj") CHECK(s["chosen"] == "haar/5 in 2 layers, identity in 2");
+  // A transform whose cost nobody has counted is left out, and that is said.
+  record.transforms["layers.4.mlp.down_proj.input"] = "wavelet";
+  CHECK(noted(explain({"abc", settings, decoder(), &record}), "not known"));
+}
+
 TEST_CASE("text, JSON and picture say the same of every slot") {
   const Explanation e = of(spec("quarot", "haar"), decoder());
   const std::string text = explanation_text(e), picture = explanation_svg(e, true);

@@ -255,3 +255,16 @@ TEST_CASE("a row names the options of its own method only, and a trial merged fr
   CHECK(rtn.samples == 1);
   CHECK(rtn.value == 10);
 }
+
+TEST_CASE("of transforms chosen slot by slot those count that some slot got") {
+  Record r = done("a", "rtn", "per_slot", 10);
+  CHECK(sees_ahead(r));  // nothing is known of the slots
+  r.transforms = {{"layers.0.mlp.down_proj.input", "identity"}, {"layers.1.mlp.down_proj.input", "identity"}};
+  CHECK_FALSE(sees_ahead(r));
+  r.transforms["layers.1.mlp.down_proj.input"] = "haar/1";
+  CHECK(sees_ahead(r));
+  r.spec["images"] = Json::object();
+  CHECK_FALSE(sees_ahead(r));
+  CHECK(sees_ahead(done("a", "rtn", "haar", 10)));
+  CHECK_FALSE(sees_ahead(done("a", "rtn", "identity", 10)));
+}

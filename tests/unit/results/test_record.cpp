@@ -85,6 +85,17 @@ TEST_CASE("a record keeps everything that is written") {
   CHECK_FALSE(read.failure.has_value());
 }
 
+TEST_CASE("transforms of single slots are kept, and absent where there are none") {
+  Record r = filled_record();
+  CHECK_FALSE(to_json(r).contains("transforms"));
+  CHECK(record_from_json(to_json(r)).transforms.empty());
+  r.transforms = {{"layers.0.mlp.down_proj.input", "haar/5"}, {"layers.1.mlp.down_proj.input", "dct"}};
+  CHECK(record_from_json(Json::parse(to_json(r).dump())).transforms == r.transforms);
+  Json bad = to_json(r);
+  bad["transforms"] = "haar";
+  CHECK_THROWS_WITH(record_from_json(bad), Catch::Contains("transforms"));
+}
+
 TEST_CASE("a failure is kept") {
   Record r = filled_record();
   r.status = "failed";

@@ -158,6 +158,35 @@ TEST_CASE("memory is counted from the structure: all weights, or one block and t
         Approx(1e9 + 2048 * 4096 * 4.0 + 2048 * 4096 * 4.0));
 }
 
+TEST_CASE("transforms that slots choose cost a pass of their candidates, and the slowest one at run time") {
+  Catalog catalog = invented_catalog();
+  PluginInfo chooses = plugin("per_slot");
+  chooses.needs_calibration = true;
+  catalog.add(PluginKind::sequence_transform, chooses);
+  TrialSpec spec = only_trial(Written("  axes: {quantization.method: [rtn]}\n").expand());
+  spec.calibration.context = 64;
+  spec.calibration.samples = 3;
+  TrialWork work;
+  const ModelShape m = small_shape();
+  const auto seconds = [&](const char* phase) {
+    return part(trial_seconds(spec, catalog, m, work, round_speed()), phase);
+  };
+  const double haar = seconds("run");
+  work.energies = true;
+  const double energies = seconds("calibrate");  // of Haar at every slot
+  spec.quantization.sequence.transform = "per_slot";
+  spec.quantization.sequence.options = {{"candidates", {"identity", "haar/1", "haar/4"}}};
+  CHECK(seconds("run") == Approx(haar));
+  work.bases = true;  // the bits need no further pass
+  const double values = 2 * 64 * (176 + 32);
+  CHECK(seconds("calibrate") == Approx(energies + 3 * values * ((5e-9 + 3e-9) + (2e-9 + 3e-9))));
+  CHECK(part(trial_memory(spec, catalog, m, 1, false, 1e8), "row energies") == Approx(16.0 * 64 * 3 * 6 * 2));
+  // Of 64 tokens: identity, six levels, cosines, which take as long as the slowest known.
+  spec.quantization.sequence.options = {{"candidates", nullptr}};
+  CHECK(seconds("calibrate") == Approx(energies + 3 * values * (6 * (5e-9 + 3e-9) + (2e-9 + 3e-9))));
+  CHECK(part(trial_memory(spec, catalog, m, 1, false, 1e8), "bases") == -1);
+}
+
 TEST_CASE("a model streams when asked to, or when its weights take more than two thirds of the memory") {
   ModelSpec model;
   CHECK_FALSE(runs_streamed(model, small_shape(), 16e9));

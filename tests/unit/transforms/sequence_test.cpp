@@ -24,6 +24,7 @@ std::unique_ptr<SequenceTransform> make(const std::string& name, std::int64_t to
     request.basis = std::make_shared<std::vector<float>>(dct.begin(), dct.end());
   }
   if (name == "haar_packets") request.basis = test::some_packets(tokens);
+  if (name == "per_slot") request.basis = std::make_shared<const std::vector<float>>(1, 1.0f);  // the second one
   return make_sequence_transform(name, request);
 }
 
