@@ -12,7 +12,7 @@ import torch
 
 from dit.model import TRAIN_STEPS, Config, DiT
 
-TYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64"}
+TYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64", torch.float64: "F64", torch.uint8: "U8"}
 DIFFUSERS = "0.42.1"  # the release whose fields these are
 SCHEDULER = {
     "_class_name": "DDIMScheduler", "_diffusers_version": DIFFUSERS, "beta_end": 0.02, "beta_schedule": "linear",
@@ -22,19 +22,19 @@ SCHEDULER = {
 
 
 def write_safetensors(path, tensors, metadata=None):
-    header, offset, parts = {"__metadata__": {"format": "pt", **(metadata or {})}}, 0, []
+    header, offset = {"__metadata__": {"format": "pt", **(metadata or {})}}, 0
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        data = tensor.view(torch.uint8 if tensor.dim() else tensor.dtype).numpy().tobytes()
-        header[name] = {"dtype": TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, offset + len(data)]}
-        offset += len(data)
-        parts.append(data)
+        size = tensors[name].numel() * tensors[name].element_size()
+        header[name] = {"dtype": TYPES[tensors[name].dtype], "shape": list(tensors[name].shape), "data_offsets": [offset, offset + size]}
+        offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     temporary = path.with_name(path.name + ".part")
     with open(temporary, "wb") as out:
         out.write(struct.pack("<Q", len(text)) + text)
-        out.writelines(parts)
+        for name in sorted(tensors):  # one at a time: large models are converted with this too
+            tensor = tensors[name].detach().cpu().contiguous()
+            out.write(tensor.view(torch.uint8 if tensor.dim() else tensor.dtype).numpy().tobytes())
     temporary.replace(path)
 
 

@@ -5,6 +5,7 @@
 #include "eval/correlation.h"
 #include "eval/decode_perplexity.h"
 #include "eval/frechet.h"
+#include "eval/image_reward.h"
 #include "eval/image_sqnr.h"
 #include "eval/leak.h"
 #include "eval/lpips.h"
@@ -29,6 +30,7 @@ void for_each_metric(Visitor&& visit) {
   visit.template operator()<Frechet>();
   visit.template operator()<ClipScore>();
   visit.template operator()<Lpips>();
+  visit.template operator()<ImageReward>();
 }
 
 }  // namespace stamp

@@ -141,7 +141,13 @@ Image centre_crop(const Image& image, ImageSize size) {
 }
 
 ByteImage centre_crop(const ByteImage& image, ImageSize size) {
-  const ImageSize corner = corner_of_middle({image.height, image.width}, size);
+  return cut_out(image, corner_of_middle({image.height, image.width}, size), size);
+}
+
+ByteImage cut_out(const ByteImage& image, ImageSize corner, ImageSize size) {
+  if (corner.height < 0 || corner.width < 0 || size.height < 1 || size.width < 1 ||
+      corner.height + size.height > image.height || corner.width + size.width > image.width)
+    throw std::logic_error("a part of an image lies inside it");
   ByteImage out(size.height, size.width);
   for (std::int64_t y = 0; y < size.height; ++y)
     std::copy_n(image.pixel(corner.height + y, corner.width), 3 * size.width, out.pixel(y, 0));

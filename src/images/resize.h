@@ -18,6 +18,8 @@ Image resize_bilinear(const Image& image, ImageSize size);
 // it.
 Image centre_crop(const Image& image, ImageSize size);
 ByteImage centre_crop(const ByteImage& image, ImageSize size);
+// The part of an image whose upper left pixel is `corner`. std::logic_error: not inside it.
+ByteImage cut_out(const ByteImage& image, ImageSize corner, ImageSize size);
 // Resized so that it covers `size`, then cropped to it; sizes in between are rounded down.
 Image resize_to_cover(const Image& image, ImageSize size);
 

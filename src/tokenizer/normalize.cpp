@@ -10,17 +10,29 @@
 
 namespace stamp {
 
-std::string composed(std::string_view text) {
+namespace {
+
+std::string in_form(std::string_view text, utf8proc_option_t form) {
   if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; }))
     return std::string(text);
   utf8proc_uint8_t* out = nullptr;
   const utf8proc_ssize_t size =
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &out, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+                   &out, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | form));
   if (size < 0) throw Error(ExitCode::internal, std::string("Unicode normalization: ") + utf8proc_errmsg(size));
   std::string normal(reinterpret_cast<const char*>(out), static_cast<std::size_t>(size));
   std::free(out);
   return normal;
+}
+
+}  // namespace
+
+std::string composed(std::string_view text) {
+  return in_form(text, UTF8PROC_COMPOSE);
+}
+
+std::string decomposed(std::string_view text) {
+  return in_form(text, UTF8PROC_DECOMPOSE);
 }
 
 std::string lower_case(std::string_view text) {

@@ -32,6 +32,7 @@ struct NormalizeStep {
 
 std::string lower_case(std::string_view text);  // Unicode's, one character at a time
 std::string composed(std::string_view text);    // form C
+std::string decomposed(std::string_view text);  // form D
 std::string replaced(std::string_view text, Pattern::Search& search, std::string_view by);
 std::string replaced(std::string_view text, std::string_view what, std::string_view by);  // `what` is not empty
 std::string normalized(std::string_view text, const std::vector<NormalizeStep>& steps);

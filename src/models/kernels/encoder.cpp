@@ -42,7 +42,7 @@ void encoder_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, 
 #pragma omp parallel for schedule(static) collapse(2)
   for (std::int64_t h = 0; h < shape.heads; ++h)
     for (std::int64_t i = 0; i < s; ++i) {
-      const std::int64_t keys = shape.causal ? i + 1 : s, first = h * hd;
+      const std::int64_t keys = shape.causal ? i + 1 : k.rows, first = h * hd;
       std::vector<float> scores(static_cast<std::size_t>(keys)), sum(static_cast<std::size_t>(hd));
       const float* query = q.row(i) + first;
       for (std::int64_t j = 0; j < keys; ++j)

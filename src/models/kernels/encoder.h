@@ -14,7 +14,8 @@ struct EncoderAttention {
   // null = nothing.
   const float* by_distance = nullptr;
 };
-// q, k, v: s x (heads * head_dim), all rows of one sequence. out may be q itself. Whole score rows, softmax in float32:
+// q: s x (heads * head_dim), all rows of one sequence; k, v: the same of that sequence, or, neither causal nor by
+// distance, of another one of any length (cross attention). out may be q itself. Whole score rows, softmax in float32:
 // encoders' sequences are short. The result does not depend on the number of threads.
 void encoder_attention(ConstMatrixView q, ConstMatrixView k, ConstMatrixView v, const EncoderAttention& shape,
                        MatrixView out);

@@ -18,26 +18,10 @@
 namespace stamp {
 namespace {
 
-struct Norm {
-  at::Tensor weight, bias;
-  void apply(const at::Tensor& x, at::Tensor& out, double eps) const {
-    layer_norm(const_view(x), weight.const_data_ptr<float>(), bias.const_data_ptr<float>(), static_cast<float>(eps),
-               view(out));
-  }
-};
-struct Affine {
-  at::Tensor weight, bias;  // the first packed
-  at::Tensor of(const at::Tensor& x) const { return linear(x, weight, bias); }
-};
 struct Layer {
-  Norm before_attention, before_feed_forward;
-  Affine q, k, v, out, up, down;
+  NormWeights before_attention, before_feed_forward;
+  AffineWeights q, k, v, out, up, down;
 };
-
-MatrixView part(at::Tensor& matrix, std::int64_t first, std::int64_t count) {
-  const MatrixView all = view(matrix);
-  return {all.row(first), count, all.cols, all.stride};
-}
 
 }  // namespace
 
@@ -46,18 +30,14 @@ struct ClipModel::Tower {
   ClipTowerConfig config;
   bool causal;
   std::vector<Layer> layers;
-  Norm last;
+  NormWeights last;
 
   Tower(const Checkpoint& checkpoint, const ClipTowerConfig& c, const std::string& prefix, const char* last_norm,
         bool is_causal)
       : config(c), causal(is_causal) {
-    const auto norm = [&](const std::string& name) {
-      return Norm{load_vector(tensor_of_shape(checkpoint, name + ".weight", {c.width})),
-                  load_vector(tensor_of_shape(checkpoint, name + ".bias", {c.width}))};
-    };
+    const auto norm = [&](const std::string& name) { return load_layer_norm(checkpoint, name, c.width); };
     const auto affine = [&](const std::string& name, std::int64_t to, std::int64_t from) {
-      return Affine{pack_weight(load_matrix(tensor_of_shape(checkpoint, name + ".weight", {to, from}))),
-                    load_vector(tensor_of_shape(checkpoint, name + ".bias", {to}))};
+      return load_affine(checkpoint, name, to, from);
     };
     for (std::int64_t i = 0; i < c.layers; ++i) {
       const std::string p = prefix + "encoder.layers." + std::to_string(i) + ".";
@@ -88,8 +68,8 @@ struct ClipModel::Tower {
       at::Tensor q = layer.q.of(n), k = layer.k.of(n), v = layer.v.of(n);
       std::int64_t first = 0;
       for (const std::int64_t count : lengths) {
-        const MatrixView own = part(q, first, count);
-        encoder_attention(own, part(k, first, count), part(v, first, count), shape, own);
+        const MatrixView own = part_of(q, first, count);
+        encoder_attention(own, part_of(k, first, count), part_of(v, first, count), shape, own);
         first += count;
       }
       add(view(x), const_view(layer.out.of(q)));
@@ -112,17 +92,8 @@ struct ClipModel::Tower {
 };
 
 std::vector<float> clip_pixels(const ByteImage& image, std::int64_t side) {
-  constexpr float mean[] = {0.48145466F, 0.4578275F, 0.40821073F},
-                  deviation[] = {0.26862954F, 0.26130258F, 0.27577711F};
   const ImageSize size = with_shortest_side({image.height, image.width}, side);
-  const Image middle = to_floats(centre_crop(resize_bicubic(image, size), {side, side}));
-  std::vector<float> out = middle.values;
-  const std::int64_t plane = side * side;
-  for (std::int64_t i = 0; i < 3 * plane; ++i) {
-    float& v = out[static_cast<std::size_t>(i)];
-    v = (v - mean[i / plane]) / deviation[i / plane];
-  }
-  return out;
+  return clip_normalized(centre_crop(resize_bicubic(image, size), {side, side}));
 }
 
 ClipModel::ClipModel(std::shared_ptr<const Checkpoint> checkpoint)
@@ -139,8 +110,7 @@ ClipModel::ClipModel(std::shared_ptr<const Checkpoint> checkpoint)
   class_row_ = load_vector(tensor_of_shape(from, vision + "class_embedding", {d}));
   patch_weight_ = load_vector(tensor_of_shape(from, vision + "patch_embedding.weight", {d, 3, c.patch, c.patch}))
                       .reshape({d, 3 * c.patch * c.patch});
-  before_weight_ = load_vector(tensor_of_shape(from, "vision_model.pre_layrnorm.weight", {d}));
-  before_bias_ = load_vector(tensor_of_shape(from, "vision_model.pre_layrnorm.bias", {d}));
+  before_ = load_layer_norm(from, "vision_model.pre_layrnorm", d);
   text_projection_ = load_matrix(tensor_of_shape(from, "text_projection.weight", {c.projection, c.text.width}));
   visual_projection_ = load_matrix(tensor_of_shape(from, "visual_projection.weight", {c.projection, d}));
 }
@@ -170,7 +140,7 @@ at::Tensor ClipModel::text_features(const std::vector<TokenIds>& texts) const {
   std::int64_t first = 0;
   for (const std::int64_t count : lengths) {
     const ConstMatrixView positions = const_view(text_positions_);
-    add(part(x, first, count), {positions.data, count, positions.cols, positions.stride});
+    add(part_of(x, first, count), {positions.data, count, positions.cols, positions.stride});
     first += count;
   }
   text_->run(x, lengths);
@@ -178,28 +148,17 @@ at::Tensor ClipModel::text_features(const std::vector<TokenIds>& texts) const {
 }
 
 at::Tensor ClipModel::pixel_features(const at::Tensor& pixels) const {
-  const std::int64_t side = config_.image_side, p = config_.patch, along = config_.patches(), patches = along * along;
-  if (pixels.dim() != 2 || pixels.size(1) != 3 * side * side)
-    throw std::logic_error("CLIP's pixels are rows of three planes of its own size");
+  const std::int64_t patches = config_.patches() * config_.patches();
   const std::int64_t count = pixels.size(0), d = config_.vision.width, tokens = patches + 1;
   if (count == 0) return fresh_matrix(0, config_.projection);
-  at::Tensor cut = fresh_matrix(count * patches, 3 * p * p);
-  for (std::int64_t i = 0; i < count * patches; ++i) {
-    const float* image = const_view(pixels).row(i / patches);
-    const std::int64_t top = i % patches / along * p, left = i % along * p;
-    float* to = view(cut).row(i);
-    for (std::int64_t c = 0; c < 3; ++c)
-      for (std::int64_t y = 0; y < p; ++y) to = std::copy_n(image + (c * side + top + y) * side + left, p, to);
-  }
-  const at::Tensor embedded = linear(cut, patch_weight_, {});
+  const at::Tensor embedded = linear(patch_rows(pixels, config_.image_side, config_.patch), patch_weight_, {});
   at::Tensor x = fresh_matrix(count * tokens, d);
   for (std::int64_t i = 0; i < count; ++i) {
     std::copy_n(class_row_.const_data_ptr<float>(), d, view(x).row(i * tokens));
     std::copy_n(const_view(embedded).row(i * patches), patches * d, view(x).row(i * tokens + 1));
-    add(part(x, i * tokens, tokens), const_view(vision_positions_));
+    add(part_of(x, i * tokens, tokens), const_view(vision_positions_));
   }
-  layer_norm(const_view(x), before_weight_.const_data_ptr<float>(), before_bias_.const_data_ptr<float>(),
-             static_cast<float>(config_.vision.eps), view(x));
+  before_.apply(x, x, config_.vision.eps);
   vision_->run(x, std::vector<std::int64_t>(static_cast<std::size_t>(count), tokens));
   std::vector<std::int64_t> classes;
   for (std::int64_t i = 0; i < count; ++i) classes.push_back(i * tokens);

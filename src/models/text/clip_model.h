@@ -7,6 +7,7 @@
 
 #include "images/image.h"
 #include "models/text/clip_config.h"
+#include "models/text/encoder_parts.h"
 #include "models/text/prompts.h"
 
 namespace stamp {
@@ -36,7 +37,7 @@ class ClipModel {
   ClipConfig config_;
   std::unique_ptr<const Tower> text_, vision_;
   at::Tensor class_row_, text_positions_, vision_positions_, patch_weight_, text_projection_, visual_projection_;
-  at::Tensor before_weight_, before_bias_;  // pre_layrnorm
+  NormWeights before_;  // pre_layrnorm
 };
 
 // 100 max(0, cosine) of two rows of length 1: the CLIP score.

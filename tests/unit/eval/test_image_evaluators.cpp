@@ -12,14 +12,17 @@
 #include "eval/class_accuracy.h"
 #include "eval/clip_score.h"
 #include "eval/frechet.h"
+#include "eval/image_reward.h"
 #include "models/pipeline/image_set.h"
 #include "models/text/clip_model.h"
+#include "models/text/image_reward_model.h"
 #include "models/vision/sample_classifier.h"
 #include "results/record.h"
 #include "support/catch.h"
 #include "support/paths.h"
 #include "support/scratch.h"
 #include "unit/models/fixtures.h"
+#include "unit/models/reward_folder.h"
 
 using namespace stamp;
 
@@ -163,51 +166,115 @@ TEST_CASE("a judge that is not there or does not fit fails the trial with a reas
   Made one(1);
   CHECK(kind_of([&] { evaluator<Frechet>(one)->begin(*one.images); }) == "unsupported");
   CHECK(kind_of([&] { evaluator<ClipScore>(made)->begin(*made.images); }) == "unsupported");
+  CHECK(kind_of([&] { evaluator<ImageReward>(made)->begin(*made.images); }) == "unsupported");
 }
 
-TEST_CASE("a CLIP score is the angle between the rows of an image and of its own prompt") {
-  const auto fixture = test::open_fixture("pixart_tiny");
-  const auto tiny = test::open_fixture("clip_tiny");
-  if (!fixture) return;
-  const auto pipeline =
-      std::make_shared<TextPipeline>(std::make_shared<DiffusionSource>(fixture, "PixArtTransformer2DModel"));
-  ImagePlan plan;
-  plan.prompts = {{"0", "a b", -1}, {"1", "b", -1}};
-  plan.seeds = {0, 1};
-  Sampling& s = plan.sampling;
-  s.height = s.width = s.rendered_height = s.rendered_width = s.latent_height = s.latent_width = 20;
-  const auto set = std::make_shared<const ImageSet>(pipeline, plan);
-  const FinishedImages images(set, true);
+namespace {
 
+// Two images of a model of text, made up; nothing where the fixtures are not there.
+struct Prompted {
+  std::shared_ptr<TextPipeline> pipeline;
+  std::shared_ptr<const ImageSet> set;
+  std::unique_ptr<FinishedImages> images;
+  explicit Prompted(const std::vector<std::string>& prompts) {
+    const auto fixture = test::open_fixture("pixart_tiny");
+    if (!fixture) return;
+    pipeline = std::make_shared<TextPipeline>(std::make_shared<DiffusionSource>(fixture, "PixArtTransformer2DModel"));
+    ImagePlan plan;
+    for (const std::string& prompt : prompts) {
+      plan.seeds.push_back(plan.prompts.size());
+      plan.prompts.push_back({std::to_string(plan.prompts.size()), prompt, -1});
+    }
+    Sampling& s = plan.sampling;
+    s.height = s.width = s.rendered_height = s.rendered_width = s.latent_height = s.latent_width = 20;
+    set = std::make_shared<const ImageSet>(pipeline, plan);
+    images = std::make_unique<FinishedImages>(set, true);
+  }
+  static at::Tensor image(std::int64_t i) {
+    at::Tensor made = at::empty({1, 3, 20, 20}, at::kFloat);
+    float* values = made.mutable_data_ptr<float>();
+    for (std::int64_t v = 0; v < made.numel(); ++v) values[v] = std::sin(static_cast<float>((i + 1) * v) * 0.05F);
+    return made;
+  }
+  ByteImage bytes(std::int64_t i) const { return to_bytes(pipeline->finish(set->plan().sampling, image(i))); }
+  std::vector<Metric> judged(Evaluator& e) const {
+    e.begin(*images);
+    for (std::int64_t i = 0; i < images->count(); ++i) {
+      WorkItem item;
+      item.index = i;
+      Outputs outputs;
+      outputs.named["image"] = image(i);
+      e.observe(item, outputs);
+    }
+    return e.finish({});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a CLIP score is the angle between the rows of an image and of its own prompt") {
+  const Prompted made({"a b", "b"});
+  const auto tiny = test::open_fixture("clip_tiny");
+  if (!made.images) return;
   const test::Scratch scratch;
   write_clip(scratch.path() / "clip", *tiny);
   TrialSpec spec;
   spec.images.clip = (scratch.path() / "clip").string();
   EvaluatorContext context;
   context.spec = &spec;
-  const auto e = ClipScore::make(context);
-  e->begin(images);
   const ClipModel clip(tiny);
   const std::vector<TokenIds> ids{{95, 2, 3, 96}, {95, 3, 96}};
-  std::vector<double> expected;
-  for (std::int64_t i = 0; i < 2; ++i) {
-    at::Tensor image = at::empty({1, 3, 20, 20}, at::kFloat);
-    float* values = image.mutable_data_ptr<float>();
-    for (std::int64_t v = 0; v < image.numel(); ++v) values[v] = std::sin(static_cast<float>((i + 1) * v) * 0.05F);
-    WorkItem item;
-    item.index = i;
-    Outputs outputs;
-    outputs.named["image"] = image;
-    e->observe(item, outputs);
-    const ByteImage bytes = to_bytes(pipeline->finish(s, image));
-    expected.push_back(
-        clip_score(clip.text_features({ids[static_cast<std::size_t>(i)]})[0], clip.image_features({bytes})[0]));
-  }
-  const std::vector<Metric> metrics = e->finish({});
+  const std::vector<Metric> metrics = made.judged(*ClipScore::make(context));
   REQUIRE(metrics.size() == 1);
   CHECK(metrics[0].name == "clip_score");
-  for (std::size_t i = 0; i < 2; ++i) CHECK(metrics[0].items[i] == Approx(expected[i]).margin(1e-4));
+  for (std::size_t i = 0; i < 2; ++i)
+    CHECK(metrics[0].items[i] == Approx(clip_score(clip.text_features({ids[i]})[0],
+                                                   clip.image_features({made.bytes(static_cast<std::int64_t>(i))})[0]))
+                                     .margin(1e-4));
 
   spec.images.clip = (scratch.path() / "nothing").string();
-  CHECK(kind_of([&] { ClipScore::make(context)->begin(images); }) == "missing");
+  CHECK(kind_of([&] { ClipScore::make(context)->begin(*made.images); }) == "missing");
+}
+
+TEST_CASE("image_reward judges every image by its own prompt") {
+  const std::vector<std::string> prompts{"a small red lighthouse", "horse painting, at night"};
+  const Prompted made(prompts);
+  const auto tiny = test::open_fixture("image_reward_tiny");
+  REQUIRE(tiny);
+  if (!made.images) return;
+  const test::Scratch scratch;
+  const std::string folder = (scratch.path() / "reward").string();
+  test::write_image_reward(folder, *tiny);
+  TrialSpec spec;
+  spec.images.image_reward = folder;
+  EvaluatorContext context;
+  context.protocol = std::string(1, 'p');
+  context.spec = &spec;
+  const auto e = ImageReward::make(context);
+  const std::vector<Metric> metrics = made.judged(*e);
+  REQUIRE(metrics.size() == 1);
+  const Metric& m = metrics.front();
+  CHECK(m.name == "image_reward");
+  CHECK(m.over == "images");
+  CHECK_FALSE(m.lower_is_better);
+  CHECK(e->judged_with(*made.images) == open_image_reward(folder).digest());
+  CHECK(m.protocol == "p, ImageReward " + open_image_reward(folder).digest().substr(0, 8));
+  const ImageRewardModel model(open_image_reward(folder));
+  REQUIRE(m.items.size() == 2);
+  double sum = 0;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const double own = model.reward(model.ids(prompts[i]), made.bytes(static_cast<std::int64_t>(i))),
+                 crossed = model.reward(model.ids(prompts[1 - i]), made.bytes(static_cast<std::int64_t>(i)));
+    CHECK(m.items[i] == Approx(own).margin(1e-6));
+    CHECK(std::abs(m.items[i] - crossed) > 1e-3);
+    sum += own;
+  }
+  CHECK(m.value == Approx(sum / 2).margin(1e-6));
+
+  fs::remove(fs::path(folder) / "vocab.txt");
+  CHECK(kind_of([&] { ImageReward::make(context)->begin(*made.images); }) == "missing");
+  CHECK(kind_of([&] { ImageReward::make(context)->judged_with(*made.images); }) == "missing");
+  spec.images.image_reward = "auto";
+  unsetenv("STAMP_IMAGE_REWARD");
+  CHECK(kind_of([&] { ImageReward::make(context)->begin(*made.images); }) == "missing");
 }

@@ -63,6 +63,19 @@ TEST_CASE("crops take the middle and refuse what is larger", "[images]") {
   CHECK(with_shortest_side({641, 480}, 224) == ImageSize{299, 224});
 }
 
+TEST_CASE("a part of an image is cut out where it lies, and only inside", "[images]") {
+  const ByteImage source = pattern(5, 8, 3);
+  const ByteImage part = cut_out(source, {2, 5}, {3, 2});
+  CHECK(part.height == 3);
+  CHECK(part.width == 2);
+  for (std::int64_t y = 0; y < 3; ++y)
+    CHECK(std::equal(part.pixel(y, 0), part.pixel(y, 0) + 6, source.pixel(y + 2, 5)));
+  CHECK(centre_crop(source, {2, 3}).bytes == cut_out(source, {1, 2}, {2, 3}).bytes);
+  CHECK_THROWS_AS(cut_out(source, {3, 5}, {3, 2}), std::logic_error);
+  CHECK_THROWS_AS(cut_out(source, {2, 7}, {3, 2}), std::logic_error);
+  CHECK_THROWS_AS(cut_out(source, {-1, 0}, {3, 2}), std::logic_error);
+}
+
 TEST_CASE("tables of sizes and the nearest shape are those of the pipelines", "[images]") {
   const Json& bins = golden().at("bins");
   CHECK(bins.at("tables").size() == 5);

@@ -17,7 +17,7 @@ Matrix slow_attention(const Matrix& q, const Matrix& k, const Matrix& v, const E
     for (std::int64_t i = 0; i < q.rows; ++i) {
       std::vector<double> p;
       double sum = 0;
-      for (std::int64_t j = 0; j < (shape.causal ? i + 1 : q.rows); ++j) {
+      for (std::int64_t j = 0; j < (shape.causal ? i + 1 : k.rows); ++j) {
         double score = 0;
         for (std::int64_t d = 0; d < shape.head_dim; ++d)
           score += static_cast<double>(q.at(i, h * shape.head_dim + d)) *
@@ -55,6 +55,22 @@ TEST_CASE("encoder attention agrees with its definition, also in place", "[kerne
       CHECK(difference(same, expected) < 3e-6);
       CHECK(out.margin_kept());
     }
+}
+
+TEST_CASE("encoder attention to the rows of another sequence agrees with its definition, also in place", "[kernels]") {
+  for (const std::int64_t keys : {3, 23}) {
+    const std::int64_t s = 7, heads = 2, hd = 5;
+    const Matrix q = gaussian(s, heads * hd, 11, 3), k = gaussian(keys, heads * hd, 12, 4),
+                 v = gaussian(keys, heads * hd, 13);
+    const EncoderAttention shape{heads, hd, 0.4F, false, nullptr};
+    const Matrix expected = slow_attention(q, k, v, shape);
+    Matrix out(s, heads * hd, 2), same = q;
+    encoder_attention(q.view(), k.view(), v.view(), shape, out.view());
+    encoder_attention(same.view(), k.view(), v.view(), shape, same.view());
+    CHECK(difference(out, expected) < 3e-6);
+    CHECK(difference(same, expected) < 3e-6);
+    CHECK(out.margin_kept());
+  }
 }
 
 TEST_CASE("one row alone gives its value, and large scores do not overflow", "[kernels]") {

@@ -11,33 +11,15 @@
 #include "support/message.h"
 #include "support/scratch.h"
 #include "tokenizer/folder.h"
+#include "unit/models/changed_checkpoint.h"
 #include "unit/models/fixtures.h"
 
 using namespace stamp;
+using stamp::test::Changed;
 using stamp::test::data_error;
 using stamp::test::lacks;
 
 namespace {
-
-// The same tensors under another config.json and other names.
-class Changed : public Checkpoint {
- public:
-  explicit Changed(std::shared_ptr<const Checkpoint> of)
-      : of_(std::move(of)), config_(of_->config()), tensors_(of_->tensors()) {}
-  std::string format() const override { return of_->format(); }
-  std::string architecture() const override { return of_->architecture(); }
-  const Json& config() const override { return config_; }
-  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
-  std::string path() const override { return of_->path(); }
-  std::vector<std::string> files() const override { return of_->files(); }
-  Json& mutable_config() { return config_; }
-  std::vector<TensorInfo>& mutable_tensors() { return tensors_; }
-
- private:
-  std::shared_ptr<const Checkpoint> of_;
-  Json config_;
-  std::vector<TensorInfo> tensors_;
-};
 
 struct Gap {
   double worst = 0, scale = 0;

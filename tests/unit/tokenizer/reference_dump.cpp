@@ -1,8 +1,9 @@
 // For scripts/reference: what this program makes of a model, in a form Python compares with other libraries.
 //   reference_dump ids MODEL TEXTS.json special|plain   one line of ids for each string of the JSON list
 //   reference_dump folder FOLDER TEXTS.json special|plain   the same with a tokenizer's own folder
-//   reference_dump tensors MODEL                        one line "name sha256" for each float tensor, of its float32
-//   values
+//   reference_dump wordpiece VOCAB.txt TEXTS.json special|plain   the same with BERT's WordPiece and ImageReward's
+//   tokens reference_dump tensors MODEL                        one line "name sha256" for each float tensor, of its
+//   float32 values
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "formats/dtype.h"
 #include "formats/json_text.h"
 #include "tokenizer/folder.h"
+#include "tokenizer/wordpiece.h"
 
 namespace {
 
@@ -41,13 +43,15 @@ int main(int count, char** arguments) {
       print_ids(*stamp::open_tokenizer(*stamp::open_checkpoint(words[1])), words[2], words[3] == "special");
     } else if (words.size() == 4 && words[0] == "folder") {
       print_ids(*stamp::open_tokenizer_folder(words[1]), words[2], words[3] == "special");
+    } else if (words.size() == 4 && words[0] == "wordpiece") {
+      print_ids(*stamp::open_wordpiece(words[1], {"[DEC]", "[ENC]"}), words[2], words[3] == "special");
     } else if (words.size() == 2 && words[0] == "tensors") {
       print_tensors(*stamp::open_checkpoint(words[1]));
     } else {
       std::fprintf(
           stderr,
-          "usage: reference_dump ids MODEL TEXTS.json special|plain | folder FOLDER TEXTS.json special|plain | tensors "
-          "MODEL\n");
+          "usage: reference_dump ids MODEL TEXTS.json special|plain | folder FOLDER TEXTS.json special|plain | "
+          "wordpiece VOCAB.txt TEXTS.json special|plain | tensors MODEL\n");
       return 2;
     }
   } catch (const std::exception& error) {
