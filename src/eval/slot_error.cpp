@@ -9,8 +9,8 @@ namespace stamp {
 
 namespace {
 
-// How far a prediction lies from what was measured, as a factor of 1 or more, whichever is larger: its geometric mean over
-// slots, so that a slot predicted at twice its error and one at half of it do not cancel.
+// How far a prediction lies from what was measured, as a factor of 1 or more, whichever is larger: its geometric mean
+// over slots, so that a slot predicted at twice its error and one at half of it do not cancel.
 class PredictionFactor {
  public:
   void add(double predicted, double measured) {
