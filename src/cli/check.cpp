@@ -35,7 +35,7 @@ void add_check(CLI::App& app, Action& action) {
                "  stamp check runs/quickstart --against experiments/quickstart/expected.yaml\n"
                "  stamp check results/quickstart --against experiments/quickstart/expected.yaml && echo reproduced",
                options, run);
-  verb->add_option("DIR", options->folder, "Run folder")->required();
+  verb->add_option("DIR", options->folder, "Run folder, or committed result (results/NAME)")->required();
   verb->add_option("--against", options->against, "File of expectations")->required();
 }
 

@@ -21,8 +21,8 @@ struct Side {
 
 // A whole run, a committed result, or one trial of a run.
 Side side_of(const std::string& argument) {
-  if (is_run_folder(argument) || is_committed_result(argument)) {
-    const RunFolder run = is_run_folder(argument) ? open_run(argument, false) : open_committed(argument);
+  if (has_results(argument)) {
+    const RunFolder run = open_run(argument, false);
     return {planned_records(run), run.plan.table.value};
   }
   const TrialPlace place = find_trial(argument);

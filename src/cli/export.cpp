@@ -38,7 +38,7 @@ void add_export(CLI::App& app, Action& action) {
                             "  stamp export runs/quickstart --format csv > quickstart.csv\n"
                             "  stamp export runs/quickstart --format sqlite --output quickstart.sqlite",
                             options, run);
-  verb->add_option("DIR", options->folder, "Run folder")->required();
+  verb->add_option("DIR", options->folder, "Run folder, or committed result (results/NAME)")->required();
   verb->add_option("--format", options->format, "csv or sqlite (default: csv)")
       ->check(CLI::IsMember({"csv", "sqlite"}));
   verb->add_option("--output", options->output, "File (default: stdout for csv, DIR/records.sqlite for sqlite)");

@@ -54,14 +54,14 @@ std::string run_text(const RunFolder& run) {
 }
 
 ExitCode run(const Front&, const Options& options) {
-  if (is_run_folder(options.folder)) {
+  if (has_results(options.folder)) {
     data(run_text(open_run(options.folder, false)));
     return ExitCode::done;
   }
   std::error_code ec;
   std::set<fs::path> folders;
   for (const auto& entry : fs::directory_iterator(options.folder, ec))
-    if (is_run_folder(entry.path().string())) folders.insert(entry.path());
+    if (has_results(entry.path().string())) folders.insert(entry.path());
   if (folders.empty()) read_plan(fs::path(options.folder) / "plan.json");  // says what is wrong with the folder
   std::vector<std::vector<std::string>> rows{{"run", "experiment", "trials", "done", "failed"}};
   for (const fs::path& folder : folders) {
@@ -86,7 +86,7 @@ void add_ls(CLI::App& app, Action& action) {
                             "  stamp ls runs/quickstart\n"
                             "  stamp ls runs",
                             options, run);
-  verb->add_option("DIR", options->folder, "Run folder, or a folder of run folders (default: runs)");
+  verb->add_option("DIR", options->folder, "Run folder or committed result, or a folder of them (default: runs)");
 }
 
 }  // namespace stamp

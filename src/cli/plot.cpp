@@ -26,6 +26,9 @@ ExitCode run(const Front&, const PlotRequest& request) {
 }  // namespace
 
 ExitCode plot_run(const PlotRequest& options) {
+  if (!is_run_folder(options.folder) && is_committed_result(options.folder))
+    throw ConfigError(fmt::format("{}: a committed result is not drawn again: its figures lie in {}", options.folder,
+                                  (fs::path(options.folder) / "plots").string()));
   const RunFolder folder = open_run(options.folder, true);
   const ReportSource source = report_source(folder.plan, folder.records);
   const fs::path plots = folder.store.plots_folder();

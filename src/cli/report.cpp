@@ -22,14 +22,14 @@ constexpr std::uintmax_t largest_figure = 4 << 20;  // bytes; a page that nobody
 std::vector<std::string> run_folders(const std::vector<std::string>& given) {
   std::vector<std::string> out;
   for (const std::string& folder : given) {
-    if (is_run_folder(folder)) {
+    if (has_results(folder)) {
       out.push_back(folder);
       continue;
     }
     std::set<std::string> inside;
     std::error_code ec;
     for (const auto& entry : fs::directory_iterator(folder, ec))
-      if (is_run_folder(entry.path().string())) inside.insert(entry.path().string());
+      if (has_results(entry.path().string())) inside.insert(entry.path().string());
     if (inside.empty()) read_plan(fs::path(folder) / "plan.json");  // says what is wrong with the folder
     out.insert(out.end(), inside.begin(), inside.end());
   }
@@ -109,7 +109,8 @@ void add_report(CLI::App& app, Action& action) {
                "  stamp report runs/quickstart\n"
                "  stamp report runs/quickstart runs/llm_table2 --output compared.html",
                options, run);
-  verb->add_option("DIR", options->folders, "Run folders, or folders of run folders")->required();
+  verb->add_option("DIR", options->folders, "Run folders, committed results (results/NAME), or folders of them")
+      ->required();
   verb->add_option(
       "--output", options->output,
       "File to write, - for stdout (default: report.html in the run folder; in this folder for several runs)");

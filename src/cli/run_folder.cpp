@@ -56,7 +56,12 @@ bool is_run_folder(const std::string& path) {
   return fs::is_regular_file(fs::path(path) / "plan.json", ec);
 }
 
+bool has_results(const std::string& folder) {
+  return is_run_folder(folder) || is_committed_result(folder);
+}
+
 RunFolder open_run(const std::string& folder, bool with_slots) {
+  if (!is_run_folder(folder) && is_committed_result(folder)) return open_committed(folder, with_slots);
   RunFolder run;
   run.store = RunStore(folder);
   run.plan = read_plan(run.store.plan_path());
@@ -70,7 +75,7 @@ bool is_committed_result(const fs::path& folder) {
   return fs::is_regular_file(folder / "plan.json.gz", ec);
 }
 
-RunFolder open_committed(const fs::path& folder) {
+RunFolder open_committed(const fs::path& folder, bool with_slots) {
   const fs::path plan = folder / "plan.json.gz", records = folder / "records.jsonl.gz";
   RunFolder run;
   run.store = RunStore(folder);
@@ -78,7 +83,7 @@ RunFolder open_committed(const fs::path& folder) {
   if (json.is_discarded()) throw DataError(plan.string() + ": is not whole JSON");
   run.plan = plan_from_json(json, plan.string());
   std::istringstream text(read_gzip(records));
-  run.records = read_records(text, records.string(), false);
+  run.records = read_records(text, records.string(), with_slots);
   for (const std::string& notice : run.records.notices) say(notice);
   return run;
 }
@@ -124,7 +129,7 @@ std::optional<PaperEntry> paper_of(const TableSpec& table) {
 }
 
 TrialPlace find_trial(const std::string& argument) {
-  if (is_run_folder(argument)) {
+  if (has_results(argument)) {
     const RunFolder run = open_run(argument, false);
     std::vector<std::string> ids;
     for (const FrozenTrial& t : run.plan.trials) ids.push_back(t.id);

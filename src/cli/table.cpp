@@ -34,7 +34,7 @@ void add_table(CLI::App& app, Action& action) {
                "  stamp table runs/quickstart --format md\n"
                "  stamp table runs/quickstart --format csv --layout long > quickstart.csv",
                options, run);
-  verb->add_option("DIR", options->folder, "Run folder")->required();
+  verb->add_option("DIR", options->folder, "Run folder, or committed result (results/NAME)")->required();
   verb->add_option("--format", options->format, "md, tex or csv (default: md)")
       ->check(CLI::IsMember({"md", "tex", "csv"}));
   verb->add_option("--layout", options->layout, "grid: rows x columns of the experiment; long: one row a trial")

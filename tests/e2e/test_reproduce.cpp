@@ -143,6 +143,29 @@ TEST_CASE("what moved since the result was committed, largest first") {
   CHECK(contains(box.stamp({"compare", "results/tiny", "runs/tiny", "--brief"}).out, "1 trial only now"));
 }
 
+TEST_CASE("a committed result is read like the run folder it came from, and not drawn over") {
+  const Shipped box;
+  REQUIRE(box.reproduce({"tiny", "--no-plots"}).code == 0);
+  box.commit(slurp(box.run_folder() / "records.jsonl"));
+  for (const std::vector<std::string>& verb : std::vector<std::vector<std::string>>{
+           {"table"}, {"export", "--format", "csv"}, {"check", "--against", "experiments/tiny/expected.yaml"}}) {
+    std::vector<std::string> run = verb, committed = verb;
+    run.insert(run.begin() + 1, "runs/tiny");
+    committed.insert(committed.begin() + 1, "results/tiny");
+    const Ended a = box.stamp(run), b = box.stamp(committed);
+    INFO(verb[0] << "\n" << b.out << b.err);
+    CHECK(b.code == 0);
+    CHECK(b.out == a.out);
+  }
+  const std::string id = box.records().records[0].id;
+  CHECK(box.stamp({"show", "results/tiny/" + id}).out == box.stamp({"show", "runs/tiny/" + id}).out);
+  CHECK(contains(box.stamp({"ls", "results"}).out, "results/tiny"));
+  CHECK(box.stamp({"report", "results/tiny", "--output", "page.html"}).code == 0);
+  const Ended drawn = box.stamp({"plot", "results/tiny"});
+  CHECK(drawn.code == 2);
+  CHECK(contains(drawn.err, "a committed result is not drawn again"));
+}
+
 TEST_CASE("a committed result that is damaged is named") {
   const Shipped box;
   REQUIRE(box.reproduce({"tiny", "--no-plots"}).code == 0);
