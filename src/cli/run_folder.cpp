@@ -70,7 +70,7 @@ bool is_committed_result(const fs::path& folder) {
   return fs::is_regular_file(folder / "plan.json.gz", ec);
 }
 
-RunFolder open_committed(const fs::path& folder) {
+RunFolder open_committed(const fs::path& folder, bool with_slots) {
   const fs::path plan = folder / "plan.json.gz", records = folder / "records.jsonl.gz";
   RunFolder run;
   run.store = RunStore(folder);
@@ -78,7 +78,7 @@ RunFolder open_committed(const fs::path& folder) {
   if (json.is_discarded()) throw DataError(plan.string() + ": is not whole JSON");
   run.plan = plan_from_json(json, plan.string());
   std::istringstream text(read_gzip(records));
-  run.records = read_records(text, records.string(), false);
+  run.records = read_records(text, records.string(), with_slots);
   for (const std::string& notice : run.records.notices) say(notice);
   return run;
 }

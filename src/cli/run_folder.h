@@ -18,9 +18,9 @@ struct RunFolder {
 };
 // DataError when there is no plan. Notices of damaged lines are said on stderr.
 RunFolder open_run(const std::string& folder, bool with_slots);
-// A committed result (results/NAME of scripts/publish.py), whose plan and records are packed; without slots. DataError.
+// A committed result (results/NAME of scripts/publish.py), whose plan and records are packed. DataError.
 bool is_committed_result(const fs::path& folder);
-RunFolder open_committed(const fs::path& folder);
+RunFolder open_committed(const fs::path& folder, bool with_slots = false);
 // The newest records of the plan's trials, in its order.
 std::vector<Record> planned_records(const RunFolder& run);
 
