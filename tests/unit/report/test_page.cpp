@@ -221,7 +221,7 @@ TEST_CASE("figures are taken in as data, explanations as they are") {
 
 TEST_CASE("every method keeps its colour whatever else is drawn") {
   CHECK(method_colour("rtn") == 0);
-  CHECK(method_colour("hadanorm") == 7);
+  CHECK(method_colour("flatquant") == 7);
   CHECK(method_colour("somebody's") == 8);
   CHECK(method_colour("fp") == 9);
 }
