@@ -20,7 +20,7 @@ try:
 
     from plot_curves import draw_curves
     from plot_images import draw_blocks, draw_images, draw_steps
-    from plot_looks import (MOST_LINES, caption, distinct, finite, legend, method_colours, plt, short, transform_styles)
+    from plot_looks import (MOST_LINES, amount, caption, distinct, finite, legend, method_colours, plt, short, transform_styles)
 except ImportError as error:
     sys.exit(f"plot.py: {error}; scripts/setup.sh installs numpy and matplotlib into .venv")
 
@@ -40,8 +40,9 @@ def number(text):
     return float(text) if text not in ("", None) else None
 
 
-def read(path, columns, numbers):
-    """The rows of a CSV file as dictionaries. PlotError when a column is missing or a number is none."""
+def read(path, columns, numbers, later=((), ())):
+    """The rows of a CSV file as dictionaries. PlotError when a column is missing or a number is none. `later`: columns and
+    numbers that files of an older program lack; there they are empty."""
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         missing = [name for name in columns + numbers if name not in (reader.fieldnames or [])]
@@ -50,7 +51,8 @@ def read(path, columns, numbers):
         rows = []
         for row in reader:
             try:
-                rows.append({**row, **{name: number(row[name]) for name in numbers}})
+                rows.append({**row, **{name: row.get(name) or "" for name in later[0]}, **{name: number(row[name]) for name in numbers},
+                             **{name: number(row.get(name)) for name in later[1]}})
             except ValueError as error:
                 raise PlotError(f"{path}:{reader.line_num}: {error}") from error
     return rows
@@ -75,6 +77,9 @@ def draw_perplexity(rows, name):
 
     width = 0.8 / max(1, len(transforms))
     size = max(6.0, 1.5 + 0.42 * len(groups) * max(1, len(transforms)) ** 0.8)
+    labelled = any(label for _, label in groups)
+    if labelled:  # a setting a line below its bars: upright labels would leave no height to the bars
+        size = max(size, 1.5 + 1.1 * len(groups))
     figure, axes = plt.subplots(figsize=(min(size, 18), 4.2), layout="constrained")
     for row in drawn:
         x = groups.index((row["method"], row["label"])) + (transforms.index(row["transform"]) - (len(transforms) - 1) / 2) * width
@@ -92,14 +97,13 @@ def draw_perplexity(rows, name):
         axes.axhline(fp, color="black", linewidth=1, linestyle="--")
         axes.annotate(f"full precision\n{short(fp)}", (1, fp), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
                       ha="left", va="center", fontsize=7.5)
-    axes.set_xticks(range(len(groups)), [method + (f"\n{label}" if label else "") for method, label in groups],
-                    rotation=0 if max(len(label) for _, label in groups) * len(groups) < 90 else 90)
+    axes.set_xticks(range(len(groups)), ["\n".join([method, *filter(None, label.split(", "))]) for method, label in groups],
+                    rotation=0 if size <= 18 else 90, fontsize=7.5 if labelled else 9)
     axes.set_ylabel("perplexity (lower is better)" + (", log axis" if log else ""))
     axes.set_title(name)
     legend(axes, methods, transforms, "bars")
 
-    counts = sorted({int(row["n"]) for row in drawn if finite(row["n"])})
-    text = f"n = {', '.join(map(str, counts)) or 'unknown'} windows. Black lines: 95% interval over windows where it is known. {drawn[0]['protocol']}"
+    text = f"n = {amount(drawn, 'n', 'windows')}. Black lines: 95% interval over windows where it is known. {drawn[0]['protocol']}."
     bits = sorted({tuple(row[key] for key in ("weight_bits", "activation_bits", "kv_bits")) for row in drawn}, key=str)
     if len(bits) == 1 and finite(*bits[0]):
         text += "\nAverage bits: weights {:g}, activations {:g}, caches {:g}.".format(*bits[0])
@@ -191,8 +195,7 @@ def draw_bound(rows, name):
     legend(right, methods, transforms, "points")
     holding = [r for r in drawn if r["theorem"] == "holds"]
     violations = [r for r in holding if finite(r["worst_ratio"]) and r["worst_ratio"] > 1]
-    samples = sorted({int(r["samples"]) for r in drawn if finite(r["samples"])})
-    text = (f"n = {', '.join(map(str, samples)) or 'unknown'} samples a slot. Below the line: the bound holds. Theorem 1's conditions hold for {len(holding)} of the "
+    text = (f"n = {amount(drawn, 'samples', 'samples')} a slot. Below the line: the bound holds. Theorem 1's conditions hold for {len(holding)} of the "
             f"{len(drawn)} points (filled); {len(violations)} of them exceed the bound in some sample. "
             "Right: median over slots, bars or bands from the 5th to the 95th percentile; B3 is an estimate, not a bound.")
     if len(drawn) < len(rows):
@@ -251,8 +254,8 @@ def draw_energy(rows, name):
     grid[0][0].set_ylabel("energy of the row / mean energy of a row")
     legend(grid[0][-1], methods, transforms, "lines")
     figure.suptitle(name, fontsize=10)
-    tokens = sorted({int(r["tokens"]) for r in drawn if finite(r["tokens"])})
-    caption(figure, f"Mean over the slots of a kind; sequences of {', '.join(map(str, tokens))} tokens. Rows are in bands that widen evenly in the logarithm.{note}")
+    caption(figure, f"n = {amount(drawn, 'samples', 'samples')} a slot, sequences of {amount(drawn, 'tokens', 'tokens')}. Mean over the samples and slots of a kind, "
+            f"without an interval: the records keep means only. Rows are in bands that widen evenly in the logarithm.{note}")
     return figure, {"lines": len(shown) * len(kinds)}
 
 
@@ -276,6 +279,9 @@ FIGURES = {
 }
 
 
+LATER = {"curves": (("over",), ()), "energy": ((), ("samples",))}  # what older files lack
+
+
 def file_name(text):
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in text)
 
@@ -286,7 +292,7 @@ def draw(name, folder, output, say=print):
     path = folder / f"{name}.csv"
     if not path.is_file():
         raise PlotError(f"{path}: not there; `stamp plot` writes it")
-    rows = [{**row, "base": folder} for row in read(path, columns, numbers)]
+    rows = [{**row, "base": folder} for row in read(path, columns, numbers, LATER.get(name, ((), ())))]
     parts = list(dict.fromkeys(tuple(row[key] for key in apart) for row in rows))
     facts = {}
     for index, part in enumerate(parts):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from plot_looks import MOST_LINES, caption, distinct, finite, legend, method_colours, plt, transform_styles
+from plot_looks import MOST_LINES, amount, caption, distinct, finite, legend, method_colours, plt, transform_styles
 
 MOST_ROWS, MOST_PICTURES = 16, 4
 
@@ -82,9 +82,8 @@ def draw_images(rows, name):
         show(grid[1 + groups.index(group)][transforms.index(row["transform"])], picture, label)
         count += 1
     figure.suptitle(name, fontsize=10)
-    images = sorted({int(row["images"]) for row, _ in drawn if finite(row["images"])})
     bits = sorted({(row["weight_bits"], row["activation_bits"]) for row, _ in drawn}, key=str)
-    text = f"SQNR of final latents against full precision from the same noise, mean over {', '.join(map(str, images)) or 'unknown'} images. {rows[0]['protocol']}."
+    text = f"SQNR of final latents against full precision from the same noise, mean over {amount([row for row, _ in drawn], 'images', 'images')}; their intervals are in the table. {rows[0]['protocol']}."
     if len(bits) == 1 and finite(*bits[0]):
         text += " Average bits: weights {:g}, activations {:g}.".format(*bits[0])
     if count < len(rows):
@@ -106,6 +105,12 @@ def draw_steps(rows, name):
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     lines(left, drawn, shown, "step", "noise_sqnr", colours, styles)
     lines(right, drawn, shown, "step", "way_sqnr", colours, styles)
+    for one in shown:  # the lowest and highest image of every step
+        band = sorted((r for r in drawn if (r["method"], r["transform"], r["label"]) == one and finite(r["step"], r["noise_low"], r["noise_high"])),
+                      key=lambda r: r["step"])
+        if band:
+            left.fill_between([r["step"] for r in band], [r["noise_low"] for r in band], [r["noise_high"] for r in band], color=colours[one[0]],
+                              alpha=0.15, linewidth=0)
     left.set_title("denoiser's output from full-precision inputs")
     right.set_title("latent behind the step, free running")
     for axes in (left, right):
@@ -114,9 +119,8 @@ def draw_steps(rows, name):
         axes.xaxis.get_major_locator().set_params(integer=True)
     legend(right, methods, transforms, "lines")
     figure.suptitle(name, fontsize=10)
-    images = sorted({int(r["images"]) for r in drawn if finite(r["images"])})
-    caption(figure, f"Means over the {', '.join(map(str, images)) or 'unknown'} images whose steps are traced. Left: teacher-forced, a step's own error. "
-            f"Right: error of all steps so far.{note}")
+    caption(figure, f"n = {amount(drawn, 'images', 'images')} whose steps are traced; means, on the left with bands from the lowest to the highest image (the records keep "
+            f"means only of what is on the right). Left: teacher-forced, a step's own error. Right: error of all steps so far.{note}")
     return figure, {"lines": len(shown)}
 
 
@@ -143,6 +147,6 @@ def draw_blocks(rows, name):
         kind = r["least_slot"].split(".", 2)[-1]
         worst[kind] = worst.get(kind, 0) + 1
     often = ", ".join(f"{kind} ({n})" for kind, n in sorted(worst.items(), key=lambda item: -item[1])[:4])
-    samples = sorted({int(r["samples"]) for r in drawn if finite(r["samples"])})
-    caption(figure, f"n = {', '.join(map(str, samples)) or 'unknown'} samples a slot, on the way of the full-precision model. The worst slot is most often: {often}.{note}")
+    caption(figure, f"n = {amount(drawn, 'samples', 'samples')} a slot, {amount(drawn, 'slots', 'slots')} a block, on the way of the full-precision model. Left the mean over "
+            f"the slots, right the lowest of them; there is no interval over samples, which the records sum. The worst slot is most often: {often}.{note}")
     return figure, {"lines": len(shown)}

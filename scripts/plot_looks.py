@@ -7,11 +7,15 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-COLOURS = {"rtn": "#0072B2", "smoothquant": "#E69F00", "quarot": "#009E73", "svdquant": "#D55E00", "viditq": "#56B4E9", "hadanorm": "#CC79A7"}
-FURTHER_COLOURS = ["#CC79A7", "#56B4E9", "#D55E00", "#999933", "#000000"]
+# Every shipped method has a colour of its own, in all figures; pages have the same hues (method_colour in
+# src/report/page_figures.cpp, --m0 to --m7 in src/report/page/page.css).
+COLOURS = {"rtn": "#0072B2", "smoothquant": "#E69F00", "quarot": "#009E73", "hadanorm": "#CC79A7", "svdquant": "#D55E00", "viditq": "#56B4E9",
+           "spinquant": "#999933", "flatquant": "#6A4FB3"}
+FURTHER_COLOURS = ["#555555", "#882255", "#117733", "#000000"]  # of methods that are not shipped: none of the above
 STYLES = {  # transform -> marker, line style, hatch
     "identity": ("o", "-", ""),
     "haar": ("s", "--", "///"),
@@ -39,11 +43,22 @@ def finite(*values):
 
 
 def method_colours(methods):
-    """Known methods keep their colour whatever else is drawn; new ones get the next free one."""
+    """Shipped methods keep their colour whatever else is drawn; others get the next further one."""
     further = [name for name in sorted(methods) if name not in COLOURS]
-    taken = [colour for name, colour in COLOURS.items() if name in methods]
-    free = [colour for colour in FURTHER_COLOURS if colour not in taken] or FURTHER_COLOURS
-    return {**COLOURS, **{name: free[i % len(free)] for i, name in enumerate(further)}}
+    return {**COLOURS, **{name: FURTHER_COLOURS[i % len(FURTHER_COLOURS)] for i, name in enumerate(further)}}
+
+
+def shades(colour, count):
+    """One hue from dark to light, for what differs within a method: another hue would be another method's."""
+    rgb = to_rgb(colour)
+    steps = [-0.5 + 1.1 * i / (count - 1) for i in range(count)] if count > 1 else [0]
+    return [tuple(c + ((1 if t > 0 else 0) - c) * abs(t) for c in rgb) for t in steps]
+
+
+def amount(rows, key, things):
+    """"4 windows" of a column with numbers; a figure never is silent about how much it rests on."""
+    counts = sorted({int(row[key]) for row in rows if finite(row[key])})
+    return f"{', '.join(map(str, counts)) or 'an unknown number of'} {things}"
 
 
 def transform_styles(transforms):

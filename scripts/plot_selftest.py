@@ -56,7 +56,7 @@ def energy_rows():
                     flat = transform == "identity"
                     rows.append({"id": "0", "model": "made-up", "method": method, "transform": transform, "label": "", "kind": kind,
                                  "slots": 120 if kind == "linear input" else 30, "tokens": 2048, "row_from": low, "row_to": high,
-                                 "energy": 1, "relative": 1 if flat else (30 + 9 * TRANSFORMS.index(transform)) / (low + 1) ** (0.4 + 0.1 * METHODS.index(method)), "error": 0.1, "bits": 8 if high <= 64 else 4})
+                                 "energy": 1, "relative": 1 if flat else (30 + 9 * TRANSFORMS.index(transform)) / (low + 1) ** (0.4 + 0.1 * METHODS.index(method)), "error": 0.1, "bits": 8 if high <= 64 else 4, "samples": 4})
     return rows
 
 
@@ -106,10 +106,32 @@ def curve_rows():
             for seed in range(3):
                 rows.append({"id": "0", "model": "made-up", "method": "quarot", "transform": transform, "series": "kind=two_level", "axis": "average bits",
                              "x": bits, "metric": "perplexity", "unit": "", "value": 24 + (9 - TRANSFORMS.index(transform)) ** (5 - bits) + seed / 10, "low": "",
-                             "high": "", "n": 4, "fp": 24.15, "lower_is_better": 1, "protocol": PROTOCOL})
+                             "high": "", "n": 4, "fp": 24.15, "lower_is_better": 1, "protocol": PROTOCOL, "over": "windows"})
     rows.append({**rows[0], "series": "kind=integer", "value": 25})
     rows.append({**rows[0], "value": "nan"})
     return rows
+
+
+def colour_faults():
+    """A method has one colour whatever is drawn beside it, no other shipped method has it, and shades of it stay apart."""
+    from plot_looks import COLOURS, FURTHER_COLOURS, method_colours, shades
+
+    faults = []
+    if len({*COLOURS.values(), *FURTHER_COLOURS}) != len(COLOURS) + len(FURTHER_COLOURS):
+        faults.append("two methods share a colour")
+    for name in COLOURS:
+        if method_colours([name])[name] != method_colours([*COLOURS, "somebody's"])[name]:
+            faults.append(f"{name} changes its colour with what is drawn beside it")
+    if len(set(shades(COLOURS["quarot"], 12))) != 12:
+        faults.append("12 kinds of one method are not 12 shades")
+    return faults
+
+
+def older(folder, name, column):
+    """The figure's file as a program before that column wrote it."""
+    with open(folder / f"{name}.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    write(folder / f"{name}.csv", [{key: value for key, value in row.items() if key != column} for row in rows])
 
 
 def run(draw):
@@ -119,7 +141,7 @@ def run(draw):
         write(folder / "perplexity.csv", perplexity_rows())
         write(folder / "energy.csv", energy_rows())
         write(folder / "bound.csv", bound_rows([4]))
-        faults = []
+        faults = colour_faults()
 
         def expect(what, got, wanted):
             if got != wanted:
@@ -144,6 +166,10 @@ def run(draw):
         expect("blocks", draw("blocks", folder, folder, quiet), {"blocks": {"lines": 6}})
         write(folder / "curves.csv", curve_rows())
         expect("curves", draw("curves", folder, folder, quiet), {"curves": {"lines": 4, "points": 46}})
+        older(folder, "curves", "over")
+        expect("curves of an older file", draw("curves", folder, folder, quiet), {"curves": {"lines": 4, "points": 46}})
+        older(folder, "energy", "samples")
+        expect("energy of an older file", draw("energy", folder, folder, quiet), {"energy": {"lines": 27}})
         for stem in ("curves", "perplexity", "energy", "bound", "images", "steps", "blocks"):
             for suffix in ("png", "svg"):
                 size = (folder / f"{stem}.{suffix}").stat().st_size

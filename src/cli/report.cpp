@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::uintmax_t largest_figure = 4 << 20;  // bytes; a page that nobody can open helps nobody
 
-// Run folders as they are, other folders for the run folders in them.
+// Runs and committed results as they are, other folders for those in them.
 std::vector<std::string> run_folders(const std::vector<std::string>& given) {
   std::vector<std::string> out;
   for (const std::string& folder : given) {
@@ -67,7 +67,7 @@ PageRun page_run(const std::string& folder) {
     page.paper = paper_of(page.source.table);
   } catch (const ConfigError& error) {
     say(fmt::format("{}: no paper values: {}", folder, error.what()));
-    page.notices.push_back(std::string("no paper values: ") + error.what());
+    page.no_paper = error.what();
   }
   page.figures = figures_of(run.store);
   page.explanations = page_explanations(page.source);
@@ -95,7 +95,9 @@ ExitCode report_runs(const ReportRequest& options) {
   }
   fs::path output = options.output;
   if (output.empty())
-    output = folders.size() == 1 ? fs::path(folders.front()) / "report.html" : fs::path("report.html");
+    // What is committed stays as it is.
+    output = folders.size() == 1 && is_run_folder(folders.front()) ? fs::path(folders.front()) / "report.html"
+                                                                   : fs::path("report.html");
   write_file_atomic(output, page);
   say(fmt::format("{}: {}, {} run{}", output.string(), bytes_text(page.size()), folders.size(),
                   folders.size() == 1 ? "" : "s"));
@@ -113,12 +115,14 @@ void add_report(CLI::App& app, Action& action) {
       ->required();
   verb->add_option(
       "--output", options->output,
-      "File to write, - for stdout (default: report.html in the run folder; in this folder for several runs)");
+      "File to write, - for stdout (default: report.html in the run folder; in this folder for several runs and for "
+      "committed results)");
   verb->footer(
       verb->get_footer() +
       "\n\nThe page holds the table, values with intervals, the error of every slot by layer, all trials to\n"
       "sort and filter, where the transforms sit, caveats and provenance. Figures that `stamp plot` has drawn\n"
-      "are taken in. Failed trials, damaged lines and mixed protocols are shown as what they are.");
+      "are taken in. Several runs have an overview first, and what they measured alike stands in one table.\n"
+      "Failed trials, damaged lines and mixed protocols are shown as what they are.");
 }
 
 }  // namespace stamp

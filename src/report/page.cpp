@@ -9,24 +9,11 @@
 #include "report/difference.h"
 #include "report/html.h"
 #include "report/notes.h"
-#include "report/page_parts.h"
+#include "report/page_overview.h"
 
 namespace stamp {
 
 namespace {
-
-struct Counts {
-  std::size_t done = 0, failed = 0, missing = 0, pending = 0;
-};
-
-Counts counts_of(const ReportSource& source) {
-  Counts c;
-  for (const ReportTrial& t : source.trials) {
-    const std::string state = state_of(t);
-    ++(state == "done" ? c.done : state == "failed" ? c.failed : state == "missing" ? c.missing : c.pending);
-  }
-  return c;
-}
 
 // To four digits, so that a page of a hundred trials stays small.
 Json rounded(double v) {
@@ -103,7 +90,7 @@ Json heat_data(const PageContext& context) {
 
 Json run_data(const PageContext& context) {
   const PageRun& run = context.run;
-  const Counts c = counts_of(run.source);
+  const TrialCounts c = trial_counts(run.source);
   Json j{{"key", context.key},
          {"name", run.source.name},
          {"folder", run.folder},
@@ -113,7 +100,7 @@ Json run_data(const PageContext& context) {
           {{"done", c.done},
            {"failed", c.failed},
            {"missing", c.missing},
-           {"not_run", c.pending},
+           {"not_run", c.not_run},
            {"excluded", run.source.excluded.size()},
            {"left_out", run.source.left_out}}},
          {"smoke", run.source.smoke},
@@ -126,20 +113,7 @@ Json run_data(const PageContext& context) {
   return j;
 }
 
-std::string summary(const Counts& c, std::size_t excluded) {
-  std::string out = "<p class=\"counts\">";
-  const auto add = [&](std::size_t n, const char* word, const char* css) {
-    if (n > 0) out += fmt::format("<span class=\"state {}\">{} {}</span> ", css, n, word);
-  };
-  add(c.done, "done", "done");
-  add(c.failed, "failed", "failed");
-  add(c.missing, "missing", "missing");
-  add(c.pending, "not run", "not-run");
-  add(excluded, "excluded", "excluded");
-  return out + "</p>\n";
-}
-
-std::string warnings(const PageContext& context, const Counts& c) {
+std::string warnings(const PageContext& context, const TrialCounts& c) {
   const PageRun& run = context.run;
   std::string out;
   if (run.source.smoke)
@@ -151,6 +125,8 @@ std::string warnings(const PageContext& context, const Counts& c) {
   if (!run.notices.empty())
     out += "<div class=\"callout bad\"><b>Damaged lines of records.jsonl, not counted:</b>" + html_list(run.notices) +
            "</div>\n";
+  if (!run.no_paper.empty())
+    out += fmt::format("<div class=\"callout\"><b>No paper values:</b> {}</div>\n", html_text(run.no_paper));
   if (context.mixed())
     out += fmt::format(
         "<div class=\"callout bad\"><b>Values of {} protocols.</b> They were not measured the same way and must not be "
@@ -166,6 +142,13 @@ std::string warnings(const PageContext& context, const Counts& c) {
   return out;
 }
 
+Json data_of(const PageRequest& request, const std::vector<PageContext>& contexts, const PageOverview& overview) {
+  Json j{{"schema", 1}, {"made", request.made}, {"program", request.program}, {"runs", Json::array()}};
+  for (const PageContext& context : contexts) j["runs"].push_back(run_data(context));
+  if (contexts.size() > 1) j["overview"] = overview_data(overview);
+  return j;
+}
+
 std::string section(const PageContext& context, const std::string& id, const std::string& head,
                     const std::string& body) {
   return fmt::format("<section id=\"{0}-{1}\"><h3>{2}</h3>\n{3}</section>\n", context.key, id, head, body);
@@ -173,10 +156,11 @@ std::string section(const PageContext& context, const std::string& id, const std
 
 std::string run_html(const PageContext& context) {
   const PageRun& run = context.run;
-  const Counts c = counts_of(run.source);
+  const TrialCounts c = trial_counts(run.source);
   std::string out = fmt::format("<article class=\"run\" id=\"{}\"><h2>{}</h2>\n<p class=\"muted\">{}</p>\n",
                                 context.key, html_text(run.source.name), html_text(run.folder));
-  out += summary(c, run.source.excluded.size()) + warnings(context, c);
+  out += fmt::format("<p class=\"counts\">{}</p>\n", counts_html(c, run.source.excluded.size()));
+  out += warnings(context, c);
   out += section(context, "table", "Table", table_part(context));
   out += section(context, "figures", "Figures", figure_part(context));
   out += section(context, "heat", "Error by layer and slot", heat_part(context));
@@ -189,6 +173,7 @@ std::string run_html(const PageContext& context) {
 
 std::string navigation(const std::vector<PageContext>& contexts) {
   std::string out = "<nav aria-label=\"contents\"><ul>";
+  if (contexts.size() > 1) out += "<li><a href=\"#overview\">overview</a></li>";
   for (const PageContext& c : contexts) {
     out += fmt::format("<li><a href=\"#{}\">{}</a><ul>", c.key, html_text(c.run.source.name));
     for (const auto& [id, name] : {std::pair{"table", "table"},
@@ -204,6 +189,14 @@ std::string navigation(const std::vector<PageContext>& contexts) {
   return out + "</ul></nav>\n";
 }
 
+// A, B, ..., Z, AA, AB, ...
+std::string letter(std::size_t index) {
+  std::string out;
+  for (std::size_t rest = index + 1; rest > 0; rest = (rest - 1) / 26)
+    out.insert(out.begin(), static_cast<char>('A' + (rest - 1) % 26));
+  return out;
+}
+
 std::string title_of(const PageRequest& request) {
   std::vector<std::string> names;
   for (const PageRun& r : request.runs) names.push_back(r.source.name);
@@ -212,19 +205,57 @@ std::string title_of(const PageRequest& request) {
 
 }  // namespace
 
-PageContext page_context(const PageRun& run, std::size_t index) {
-  PageContext context{run, fmt::format("r{}", index), varied_paths(run.source), {}};
-  for (const ReportTrial& t : run.source.trials)
-    if (t.record && t.record->status == "done")
-      if (const Metric* m = find_metric(*t.record, run.source.table.value))
-        context.protocols.try_emplace(m->protocol,
-                                      static_cast<char>('A' + std::min<std::size_t>(context.protocols.size(), 25)));
-  // A sweep over texts or contexts has a protocol for every value of what it varies: meant, and not mixed by accident.
-  const bool meant = std::any_of(context.varied.begin(), context.varied.end(), [](const std::string& p) {
-    return p.starts_with("model.") || p.starts_with("data.") || p.starts_with("zero_shot.") || p.starts_with("images.");
+std::vector<PageContext> page_contexts(const PageRequest& request) {
+  std::vector<PageContext> contexts;
+  std::map<std::string, std::string> letters;
+  for (const PageRun& run : request.runs) {
+    PageContext context{run, fmt::format("r{}", contexts.size()), varied_paths(run.source), {}, false};
+    for (const ReportTrial& t : run.source.trials) {
+      const Metric* m =
+          t.record && t.record->status == "done" ? find_metric(*t.record, run.source.table.value) : nullptr;
+      if (!m) continue;
+      const auto it = letters.try_emplace(m->protocol, letter(letters.size())).first;
+      context.protocols.insert(*it);
+    }
+    // A sweep over texts or contexts has a protocol for every value of what it varies: meant, not mixed by accident.
+    context.meant = std::any_of(context.varied.begin(), context.varied.end(), sets_protocol);
+    contexts.push_back(std::move(context));
+  }
+  return contexts;
+}
+
+std::vector<std::string> protocol_notes(const std::map<std::string, std::string>& letters) {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const auto& [protocol, name] : letters) all.emplace_back(name, protocol);
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return a.first.size() != b.first.size() ? a.first.size() < b.first.size() : a.first < b.first;
   });
-  if (meant) context.protocols.clear();
-  return context;
+  std::vector<std::string> notes;
+  for (const auto& [name, protocol] : all)
+    notes.push_back(fmt::format("Protocol {}: {}", name, protocol.empty() ? "not stated" : protocol));
+  return notes;
+}
+
+TrialCounts trial_counts(const ReportSource& source) {
+  TrialCounts c;
+  for (const ReportTrial& t : source.trials) {
+    const std::string state = state_of(t);
+    ++(state == "done" ? c.done : state == "failed" ? c.failed : state == "missing" ? c.missing : c.not_run);
+  }
+  return c;
+}
+
+std::string counts_html(const TrialCounts& c, std::size_t excluded) {
+  std::string out;
+  const auto add = [&](std::size_t n, const char* word, const char* css) {
+    if (n > 0) out += fmt::format("<span class=\"state {}\">{} {}</span> ", css, n, word);
+  };
+  add(c.done, "done", "done");
+  add(c.failed, "failed", "failed");
+  add(c.missing, "missing", "missing");
+  add(c.not_run, "not run", "not-run");
+  add(excluded, "excluded", "excluded");
+  return out;
 }
 
 const char* state_of(const ReportTrial& t) {
@@ -245,6 +276,12 @@ double total_seconds(const Record& r) {
   return sum;
 }
 
+std::string named_value(const std::string& name, const std::string& value) {
+  const bool word =
+      value.find_first_not_of("0123456789.-+e") != std::string::npos && value != "true" && value != "false";
+  return word && !name.ends_with("quantizer") ? value : name + " " + value;
+}
+
 std::string trial_name(const PageContext& context, const ReportTrial& t) {
   std::vector<std::string> parts;
   for (const std::string& path : context.varied) {
@@ -256,9 +293,7 @@ std::string trial_name(const PageContext& context, const ReportTrial& t) {
     if (keys.size() == 3 && context.run.source.trials.size() > 1 && t.record &&
         !setting(Json::object(), t.record->spec, path))
       continue;
-    const bool word =
-        value.find_first_not_of("0123456789.-+e") != std::string::npos && value != "true" && value != "false";
-    parts.push_back(word && keys.back() != "quantizer" ? value : short_name(path, context.varied) + " " + value);
+    parts.push_back(named_value(short_name(path, context.varied), value));
   }
   return parts.empty() ? t.id : join(parts, ", ");
 }
@@ -280,14 +315,13 @@ std::string explained_part(const PageContext& context) {
 }
 
 Json page_data(const PageRequest& request) {
-  Json j{{"schema", 1}, {"made", request.made}, {"program", request.program}, {"runs", Json::array()}};
-  for (std::size_t i = 0; i < request.runs.size(); ++i) j["runs"].push_back(run_data(page_context(request.runs[i], i)));
-  return j;
+  const std::vector<PageContext> contexts = page_contexts(request);
+  return data_of(request, contexts, page_overview(contexts));
 }
 
 std::string report_page(const PageRequest& request) {
-  std::vector<PageContext> contexts;
-  for (std::size_t i = 0; i < request.runs.size(); ++i) contexts.push_back(page_context(request.runs[i], i));
+  const std::vector<PageContext> contexts = page_contexts(request);
+  const PageOverview overview = page_overview(contexts);
   std::string out =
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
@@ -299,9 +333,11 @@ std::string report_page(const PageRequest& request) {
   out += "<a class=\"skip\" href=\"#main\">to the content</a>\n<header><h1>" + html_text(title_of(request)) +
          "</h1>\n<p class=\"muted\">Made " + html_text(request.made) + " by " + html_text(request.program) +
          ".</p></header>\n" + navigation(contexts) + "<main id=\"main\">\n";
+  out += overview_part(overview);
   for (const PageContext& c : contexts) out += run_html(c);
-  out += "</main>\n<script type=\"application/json\" id=\"stamp-data\">" + script_json(page_data(request)) +
-         "</script>\n<script>\n" + page_script + "</script>\n</body></html>\n";
+  out += "</main>\n<script type=\"application/json\" id=\"stamp-data\">" +
+         script_json(data_of(request, contexts, overview)) + "</script>\n<script>\n" + page_script +
+         "</script>\n</body></html>\n";
   return out;
 }
 

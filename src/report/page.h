@@ -31,6 +31,7 @@ struct PageRun {
   std::string folder;  // as given
   ReportSource source;
   std::optional<PaperEntry> paper;
+  std::string no_paper;  // why the table's paper values are not at hand; "" when they are, or none are named
   std::vector<std::string> notices;  // torn and damaged lines, as the store reports them
   std::vector<PageFigure> figures;
   std::vector<PageExplanation> explanations;

@@ -101,8 +101,9 @@ std::string shortened(const std::string& name, std::size_t most) {
 }  // namespace
 
 int method_colour(const std::string& method) {
-  static const std::vector<std::string> known{"rtn",       "smoothquant", "quarot", "spinquant",
-                                              "flatquant", "svdquant",    "viditq", "hadanorm"};
+  // The hues of scripts/plot_looks.py, so that a method has one colour in the page's figures and in those taken in.
+  static const std::vector<std::string> known{"rtn",      "smoothquant", "quarot",    "hadanorm",
+                                              "svdquant", "viditq",      "spinquant", "flatquant"};
   const auto it = std::find(known.begin(), known.end(), method);
   if (it != known.end()) return static_cast<int>(it - known.begin());
   return method.empty() || method == "fp" ? 9 : 8;

@@ -12,17 +12,30 @@ namespace stamp {
 // What the parts of one run's section have in common.
 struct PageContext {
   const PageRun& run;
-  std::string key;                        // "r0": begins the ids of elements
-  std::vector<std::string> varied;        // paths of labels with more than one value
-  std::map<std::string, char> protocols;  // of the table's metric -> A, B, ...
-  bool mixed() const { return protocols.size() > 1; }
+  std::string key;                  // "r0": begins the ids of elements
+  std::vector<std::string> varied;  // paths of labels with more than one value
+  // Of the table's metric -> A, B, ...; one protocol has one letter on the whole page.
+  std::map<std::string, std::string> protocols;
+  bool meant = false;  // the sweep varies what makes a protocol: several of them are no accident
+  bool mixed() const { return !meant && protocols.size() > 1; }
 };
-PageContext page_context(const PageRun& run, std::size_t index);
+std::vector<PageContext> page_contexts(const PageRequest& request);
+// "Protocol A: context 2048, ...", by letter.
+std::vector<std::string> protocol_notes(const std::map<std::string, std::string>& letters);
+
+struct TrialCounts {
+  std::size_t done = 0, failed = 0, missing = 0, not_run = 0;
+  std::size_t without_result() const { return failed + missing + not_run; }
+};
+TrialCounts trial_counts(const ReportSource& source);
+std::string counts_html(const TrialCounts& counts, std::size_t excluded = 0);  // "14 done", "1 failed", ...
 
 const char* state_of(const ReportTrial& trial);  // done, failed, missing, not run
 // The value of a label or a setting, "" when the trial has none.
 std::string shown_setting(const ReportTrial& trial, const std::string& path);
 double total_seconds(const Record& record);
+// "haar", but "levels 3": a word speaks for itself.
+std::string named_value(const std::string& name, const std::string& value);
 // "rtn, haar": what the sweep varies, without the keys.
 std::string trial_name(const PageContext& context, const ReportTrial& trial);
 // Number of the method's colour, the same in all figures of all pages: 0 rtn, 1 smoothquant, ...; 0 to 9.
@@ -34,6 +47,22 @@ std::string heat_part(const PageContext& context);    // error of slots by layer
 std::string trials_part(const PageContext& context);  // filters, the table, details of every trial
 std::string explained_part(const PageContext& context);  // where transforms sit
 std::string provenance_part(const PageContext& context);
+
+// Pieces of a table that page.js sorts and filters. Such a table has `data-controls`, the `key` of its controls, and
+// `data-noun`, what its rows are.
+struct PageHead {
+  std::string html, type;  // type: text, number or auto, how the column sorts
+  std::string help;
+};
+struct PageFilter {
+  std::string id, label;
+  std::size_t column = 0;
+  std::vector<std::string> values;  // keys of the column's cells
+};
+std::string head_row(const std::vector<PageHead>& heads);
+// A cell with the key it sorts by; an empty key sorts last.
+std::string data_cell(const std::string& html, const std::string& key, bool numeric, const std::string& css = "");
+std::string filter_controls(const std::string& key, const std::vector<PageFilter>& filters);
 
 std::string value_figure(const PageContext& context);   // SVG; "" without values
 std::string energy_figure(const PageContext& context);  // SVG; "" without rows of slots

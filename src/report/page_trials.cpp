@@ -15,21 +15,8 @@ namespace stamp {
 
 namespace {
 
-struct Head {
-  std::string text, type;  // type: text or number, how it sorts
-  std::string help;
-};
-
-// A cell with the key it sorts by; an empty key sorts last.
-std::string cell(const std::string& html, const std::string& key, bool numeric, const std::string& css = "") {
-  std::string classes = numeric ? "num" : "";
-  if (!css.empty()) classes += (classes.empty() ? "" : " ") + css;
-  return fmt::format("<td{} data-key=\"{}\">{}</td>", classes.empty() ? "" : " class=\"" + classes + "\"",
-                     html_text(key), html);
-}
-
 std::string number_cell(const std::optional<double>& v, const std::string& text) {
-  return cell(v ? html_text(text) : "", v ? number_text(*v) : "", true);
+  return data_cell(v ? html_text(text) : "", v ? number_text(*v) : "", true);
 }
 
 std::optional<double> average(const Record& r, const char* key) {
@@ -62,26 +49,25 @@ std::string row(const PageContext& context, const ReportTrial& t) {
   std::string out = fmt::format("<tr data-state=\"{}\">", state);
   out += fmt::format("<td data-key=\"{0}\"><a href=\"#{1}-t-{2}\"><code>{0}</code></a></td>", html_text(t.id),
                      context.key, html_id(t.id));
-  out += cell(fmt::format("<span class=\"state {}\">{}</span>", html_id(state), state), state, false);
+  out += data_cell(fmt::format("<span class=\"state {}\">{}</span>", html_id(state), state), state, false);
   for (const std::string& path : context.varied) {
     const std::string value = shown_setting(t, path);
     const bool numeric = !value.empty() && value.find_first_not_of("0123456789.-+e") == std::string::npos;
-    out += cell(html_text(value), value, numeric);
+    out += data_cell(html_text(value), value, numeric);
   }
   if (m)
-    out += cell(
+    out += data_cell(
         html_text(value_text(m->value)) + (m->low && m->high ? fmt::format(" <span class=\"interval\">[{}, {}]</span>",
                                                                            value_text(*m->low), value_text(*m->high))
                                                              : ""),
         number_text(m->value), true);
   else
-    out += cell("", "", true);
+    out += data_cell("", "", true);
   const ReportTrial* base = m ? baseline_of(source, t) : nullptr;
   const auto d = base ? paired_difference(*base->record, *r, source.table.value) : std::nullopt;
-  out += d ? cell(difference_text(*d), number_text(d->mean), true) : cell("", "", true);
+  out += d ? data_cell(difference_text(*d), number_text(d->mean), true) : data_cell("", "", true);
   if (context.mixed())
-    out += cell(m ? std::string(1, context.protocols.at(m->protocol)) : "",
-                m ? std::string(1, context.protocols.at(m->protocol)) : "", false);
+    out += data_cell(m ? context.protocols.at(m->protocol) : "", m ? context.protocols.at(m->protocol) : "", false);
   const auto a = r ? average(*r, "activation_bits") : std::nullopt, kv = r ? average(*r, "kv_bits") : std::nullopt,
              w = r ? average(*r, "weight_bits") : std::nullopt;
   out += number_cell(w, bits_text(w)) + number_cell(a, bits_text(a)) + number_cell(kv, bits_text(kv));
@@ -90,7 +76,7 @@ std::string row(const PageContext& context, const ReportTrial& t) {
   out += number_cell(
       r && r->peak_memory_bytes > 0 ? std::optional(static_cast<double>(r->peak_memory_bytes)) : std::nullopt,
       r ? bytes_text(r->peak_memory_bytes) : "");
-  out += cell(r ? html_text(r->finished) : "", r ? r->finished : "", false);
+  out += data_cell(r ? html_text(r->finished) : "", r ? r->finished : "", false);
   std::string note = note_of(t);
   std::replace(note.begin(), note.end(), '\n', ' ');
   const std::string shown = note.size() > 120 ? note.substr(0, 117) + "..." : note;
@@ -160,18 +146,7 @@ std::string details(const PageContext& context, const ReportTrial& t, const std:
 }
 
 std::string filters(const PageContext& context) {
-  const std::string& key = context.key;
-  std::string out = fmt::format(
-      "<div class=\"controls needs-script\" role=\"search\"><label>search <input type=\"search\" id=\"{}-filter\" "
-      "placeholder=\"any text of a row\"></label>",
-      key);
-  const auto select = [&](const std::string& name, const std::string& label, const std::vector<std::string>& values,
-                          std::size_t column) {
-    out += fmt::format(" <label>{} <select id=\"{}-{}\" data-column=\"{}\"><option value=\"\">all</option>",
-                       html_text(label), key, name, column);
-    for (const std::string& v : values) out += "<option>" + html_text(v) + "</option>";
-    out += "</select></label>";
-  };
+  std::vector<PageFilter> all;
   const auto distinct = [&](auto&& value_of) {
     std::vector<std::string> values;
     for (const ReportTrial& t : context.run.source.trials) {
@@ -181,12 +156,43 @@ std::string filters(const PageContext& context) {
     return values;
   };
   const auto states = distinct([](const ReportTrial& t) { return std::string(state_of(t)); });
-  if (states.size() > 1) select("f-state", "state", states, 1);
+  if (states.size() > 1) all.push_back({"f-state", "state", 1, states});
   for (std::size_t i = 0; i < context.varied.size(); ++i) {
     const std::string& path = context.varied[i];
     const auto values = distinct([&](const ReportTrial& t) { return shown_setting(t, path); });
     if (values.size() > 1 && values.size() <= 24)
-      select(fmt::format("f{}", i), short_name(path, context.varied), values, 2 + i);
+      all.push_back({fmt::format("f{}", i), short_name(path, context.varied), 2 + i, values});
+  }
+  return filter_controls(context.key, all);
+}
+
+}  // namespace
+
+std::string head_row(const std::vector<PageHead>& heads) {
+  std::string out = "<thead><tr>";
+  for (const PageHead& h : heads)
+    out += fmt::format("<th scope=\"col\" data-type=\"{}\"{}>{}</th>", h.type,
+                       h.help.empty() ? "" : fmt::format(" title=\"{}\"", html_text(h.help)), h.html);
+  return out.append("</tr></thead>\n");
+}
+
+std::string data_cell(const std::string& html, const std::string& key, bool numeric, const std::string& css) {
+  std::string classes = numeric ? "num" : "";
+  if (!css.empty()) classes += (classes.empty() ? "" : " ") + css;
+  return fmt::format("<td{} data-key=\"{}\">{}</td>", classes.empty() ? "" : fmt::format(" class=\"{}\"", classes),
+                     html_text(key), html);
+}
+
+std::string filter_controls(const std::string& key, const std::vector<PageFilter>& filters) {
+  std::string out = fmt::format(
+      "<div class=\"controls needs-script\" role=\"search\"><label>search <input type=\"search\" id=\"{}-filter\" "
+      "placeholder=\"any text of a row\"></label>",
+      key);
+  for (const PageFilter& f : filters) {
+    out += fmt::format(" <label>{} <select id=\"{}-{}\" data-column=\"{}\"><option value=\"\">all</option>",
+                       html_text(f.label), key, f.id, f.column);
+    for (const std::string& v : f.values) out += fmt::format("<option>{}</option>", html_text(v));
+    out += "</select></label>";
   }
   return out + fmt::format(
                    " <button type=\"button\" id=\"{0}-clear\">clear</button> <span class=\"muted\" "
@@ -194,14 +200,13 @@ std::string filters(const PageContext& context) {
                    key);
 }
 
-}  // namespace
-
 std::string trials_part(const PageContext& context) {
   const ReportSource& source = context.run.source;
   if (source.trials.empty()) return "<p class=\"muted\">The plan has no trial.</p>\n";
-  std::vector<Head> heads{{"trial", "text", "the trial's id"}, {"state", "text", ""}};
-  for (const std::string& path : context.varied) heads.push_back({short_name(path, context.varied), "auto", path});
-  heads.push_back({source.table.value, "number", "with its 95% interval where there is one"});
+  std::vector<PageHead> heads{{"trial", "text", "the trial's id"}, {"state", "text", ""}};
+  for (const std::string& path : context.varied)
+    heads.push_back({html_text(short_name(path, context.varied)), "auto", path});
+  heads.push_back({html_text(source.table.value), "number", "with its 95% interval where there is one"});
   const bool loss = source.table.value.find("perplexity") != std::string::npos;
   heads.push_back({loss ? "Δ baseline (nats)" : "Δ baseline", "number",
                    "mean over the items of the difference to the baseline, with its paired 95% interval"});
@@ -214,12 +219,11 @@ std::string trials_part(const PageContext& context) {
 
   std::string out = filters(context);
   out += fmt::format(
-      "<div class=\"scroll\"><table class=\"trials\" id=\"{}-trials-table\"><caption>{} trials</caption>\n<thead><tr>",
+      "<div class=\"scroll\"><table class=\"trials\" id=\"{0}-trials-table\" data-controls=\"{0}\" "
+      "data-noun=\"trials\">"
+      "<caption>{1} trials</caption>\n",
       context.key, source.trials.size());
-  for (const Head& h : heads)
-    out += fmt::format("<th scope=\"col\" data-type=\"{}\"{}>{}</th>", h.type,
-                       h.help.empty() ? "" : " title=\"" + html_text(h.help) + "\"", html_text(h.text));
-  out += "</tr></thead>\n<tbody>\n";
+  out += head_row(heads) + "<tbody>\n";
   for (const ReportTrial& t : source.trials) out += row(context, t);
   out += "</tbody></table></div>\n";
 
@@ -229,9 +233,8 @@ std::string trials_part(const PageContext& context) {
         "Δ baseline: the trial against the one of the same row whose {} is identity (or, without such a column, the "
         "first): mean over the items of the difference{}, paired 95% interval (Student t); bold where it excludes 0.",
         join(source.table.columns, ", "), loss ? " of the windows' mean losses in nats per token" : ""));
-  for (const auto& [protocol, letter] : context.protocols)
-    if (context.mixed())
-      notes.push_back(fmt::format("Protocol {}: {}", letter, protocol.empty() ? "not stated" : protocol));
+  if (context.mixed())
+    for (const std::string& note : protocol_notes(context.protocols)) notes.push_back(note);
   out += html_list(notes, "notes");
 
   const std::set<std::string> shared = shared_settings(context);

@@ -115,7 +115,7 @@ std::string curves_csv(const ReportSource& source) {
       axes.push_back(path);
 
   std::string out = csv_line({"id", "model", "method", "transform", "series", "axis", "x", "metric", "unit", "value",
-                              "low", "high", "n", "fp", "lower_is_better", "protocol"});
+                              "low", "high", "n", "fp", "lower_is_better", "protocol", "over"});
   for (const std::string& axis : axes) {
     std::vector<std::string> others;
     for (const std::string& path : varied)
@@ -137,7 +137,7 @@ std::string curves_csv(const ReportSource& source) {
                        text("quantization.sequence.transform"), series_of(p, others), axis, number_text(*x), metric,
                        p.metric->unit, number_text(p.metric->value), number(p.metric->low), number(p.metric->high),
                        std::to_string(p.metric->n), fp ? number_text(fp->value) : "",
-                       p.metric->lower_is_better ? "1" : "0", p.metric->protocol});
+                       p.metric->lower_is_better ? "1" : "0", p.metric->protocol, p.metric->over});
     }
   }
   return out;

@@ -123,9 +123,10 @@ std::string bound_csv(const ReportSource& source) {
 std::string energy_csv(const ReportSource& source) {
   const Heads heads(source);
   std::string out = csv_line({"id", "model", "method", "transform", "label", "kind", "slots", "tokens", "row_from",
-                              "row_to", "energy", "relative", "error", "bits"});
+                              "row_to", "energy", "relative", "error", "bits", "samples"});
   struct Sums {
     std::size_t slots = 0;
+    std::int64_t samples = 0;  // of a slot
     std::vector<double> energy, relative, error, bits;
   };
   for_each_done(source, [&](const ReportTrial& t, const Json& labels) {
@@ -142,6 +143,7 @@ std::string energy_csv(const ReportSource& source) {
       Sums& g = groups[{s.kind, rows->edges}];
       for (auto* v : {&g.energy, &g.relative, &g.error, &g.bits}) v->resize(n, 0);
       ++g.slots;
+      g.samples = std::max(g.samples, static_cast<std::int64_t>(s.sums.samples));
       for (std::size_t i = 0; i < n; ++i) {
         g.energy[i] += rows->energy[i];
         g.relative[i] += mean > 0 ? rows->energy[i] / mean : 0;
@@ -156,7 +158,7 @@ std::string energy_csv(const ReportSource& source) {
         std::vector<std::string> f = heads.of(t, labels);
         append(f, {kind, std::to_string(g.slots), std::to_string(edges.back()), std::to_string(edges[i]),
                    std::to_string(edges[i + 1]), number_text(g.energy[i] / slots), number_text(g.relative[i] / slots),
-                   number_text(g.error[i] / slots), number_text(g.bits[i] / slots)});
+                   number_text(g.error[i] / slots), number_text(g.bits[i] / slots), std::to_string(g.samples)});
         out += csv_line(f);
       }
     }

@@ -1,6 +1,7 @@
 #include "report/source.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 
@@ -91,6 +92,17 @@ std::vector<std::string> varied_paths(const ReportSource& source) {
   for (const auto& [path, values] : seen)
     if (values.size() > 1) paths.push_back(path);
   return paths;
+}
+
+bool sets_protocol(const std::string& path) {
+  return path.starts_with("model.") || path.starts_with("data.") || path.starts_with("zero_shot.") ||
+         path.starts_with("images.");
+}
+
+bool idle_option(const std::string& path, const std::string& method) {
+  const std::vector<std::string> parts = split(path, '.');
+  static const std::set<std::string> sections{"weights", "activations", "kv_cache", "sequence", "allocation"};
+  return parts.size() == 3 && parts[0] == "quantization" && !sections.contains(parts[1]) && method != parts[1];
 }
 
 std::string short_name(const std::string& path, const std::vector<std::string>& among) {

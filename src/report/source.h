@@ -46,6 +46,11 @@ bool matches(const Json& when, const Json& labels, const Json& spec);
 std::vector<std::string> varied_paths(const ReportSource& source);
 // "transform=haar, levels=3" of the given paths; short names where they are unambiguous.
 std::string label_text(const Json& labels, const std::vector<std::string>& paths);
+// Settings that a protocol follows: of the model, the text, the tasks, the images. Values may differ in protocol by
+// them and be meant to.
+bool sets_protocol(const std::string& path);
+// "quantization.<method>.<option>" of another method than this one, which never reads it.
+bool idle_option(const std::string& path, const std::string& method);
 // Last part of a path, or as many as it takes to be different from the other paths.
 std::string short_name(const std::string& path, const std::vector<std::string>& among);
 

@@ -30,13 +30,7 @@ struct Sample {
     const auto value = setting(*labels, spec(), path);
     return value ? setting_text(*value) : "";
   }
-  // Written as quantization.<method>.<option>: of another method than the trial's, which never reads it.
-  bool idle(const std::string& path) const {
-    const std::vector<std::string> parts = split(path, '.');
-    static const std::set<std::string> sections{"weights", "activations", "kv_cache", "sequence", "allocation"};
-    return parts.size() == 3 && parts[0] == "quantization" && !sections.contains(parts[1]) &&
-           text("quantization.method") != parts[1];
-  }
+  bool idle(const std::string& path) const { return idle_option(path, text("quantization.method")); }
 };
 
 std::vector<Sample> samples_of(const ReportSource& source) {
@@ -77,11 +71,6 @@ std::vector<std::string> named(std::vector<std::string> paths) {
   return paths;
 }
 
-bool sets_the_protocol(const std::string& path) {
-  return path.starts_with("model.") || path.starts_with("data.") || path.starts_with("zero_shot.") ||
-         path.starts_with("images.");
-}
-
 std::string metric_names(const ReportSource& source) {
   std::set<std::string> names;
   for (const ReportTrial& t : source.trials)
@@ -95,7 +84,7 @@ void refuse_mixed_protocols(const std::vector<Sample>& samples, const std::vecto
                             const std::string& metric) {
   std::vector<std::string> apart;
   for (const std::string& p : paths)
-    if (sets_the_protocol(p)) apart.push_back(p);
+    if (sets_protocol(p)) apart.push_back(p);
   std::map<Key, std::map<std::string, std::vector<std::string>>> seen;
   for (const Sample& s : samples) {
     const Record* r = s.record();
@@ -242,7 +231,7 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
   const std::string metric = table.value + "_fp";
   std::vector<std::string> apart;
   for (const std::string& p : rows)
-    if (sets_the_protocol(p)) apart.push_back(p);
+    if (sets_protocol(p)) apart.push_back(p);
   std::vector<Key> groups;
   std::vector<std::vector<std::set<double>>> found;
   std::int64_t items = 0;  // the same for all: one protocol
@@ -257,7 +246,7 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
         .insert(m->value);
     items = m->n;
   }
-  const bool by_column = std::any_of(columns.begin(), columns.end(), sets_the_protocol);
+  const bool by_column = std::any_of(columns.begin(), columns.end(), sets_protocol);
   std::vector<TableRow> out;
   for (std::size_t g = 0; g < groups.size(); ++g) {
     TableRow row;
@@ -265,7 +254,7 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
     std::size_t next = 0;
     bool named_fp = false;
     for (const std::string& p : rows) {
-      if (sets_the_protocol(p)) {
+      if (sets_protocol(p)) {
         row.labels.push_back(groups[g][next++]);
       } else {
         row.labels.push_back(named_fp ? "" : "fp");
@@ -408,6 +397,7 @@ Table grid(const ReportSource& source, const PaperEntry* paper, bool differences
   for (const std::string& p : columns) column_names.push_back(short_name(p, both));
   table.columns_are = join(column_names, " / ");
   for (const Key& k : column_keys) table.columns.push_back(columns.empty() ? table.value : join(k, " / "));
+  table.column_labels = column_keys;
 
   for (std::size_t r = 0; r < row_keys.size(); ++r) {
     TableRow row;

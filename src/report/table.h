@@ -42,7 +42,8 @@ struct Table {
   std::string unit;
   std::vector<std::string> row_heads;
   std::vector<std::string> columns;
-  std::string columns_are;  // "transform": what the columns vary
+  std::vector<std::vector<std::string>> column_labels;  // of the grid: what each column's name is made of
+  std::string columns_are;                              // "transform": what the columns vary
   bool with_paper = false;
   bool with_difference = false;  // a column "Δ <baseline>" after every column but the baseline's
   std::size_t baseline = 0;      // the column that differences are taken to

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A report in headless Chromium: it loads without a word on the console, sorts, filters, redraws its heat map, can be
-walked with the keyboard, and is not blank in light or dark.
+walked with the keyboard, and is not blank in light or dark. So does a page of two runs, with its overview and the table
+in which they stand side by side.
 
     tests/browser/page_test.py [--screenshots FOLDER]      $STAMP_BIN_DIR: where `stamp` lies
 
@@ -26,6 +27,7 @@ import zlib
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKIPPED = 77
 RUN = "quickstart"
+PAIR = ("llm_table2", "llm_table2_gemma-3-270m")  # one experiment on two models: their tokenizers differ, the text does not
 
 
 class Browser:
@@ -236,6 +238,71 @@ def check_static_heat_is_scripted_heat(browser, url):
         check(a == b or abs(a - b) <= 0.006 * abs(a), f"value {theirs} against {ours}")
 
 
+def check_overview(browser):
+    rows = "[...document.querySelectorAll('#overview-table tbody tr')]"
+    heads = browser.run("[...document.querySelectorAll('#overview-table thead th')].map(h => h.textContent)")
+    names = f"{rows}.map(r => r.cells[0].textContent)"
+    check(browser.run(names) == list(PAIR), f"the rows of the overview: {browser.run(names)}")
+    check(browser.run(f"{rows}.every(r => document.querySelector(r.cells[0].querySelector('a').getAttribute('href')).tagName === 'ARTICLE')"),
+          "every row leads to its run")
+    column = heads.index("best")
+    button = f"document.querySelectorAll('#overview-table thead th')[{column}].querySelector('button')"
+    browser.run(f"{button}.focus()")
+    check(browser.run(f"document.activeElement === {button}"), "the heads can be reached with the keyboard")
+    keys = f"{rows}.map(r => Number(r.cells[{column}].dataset.key))"
+    browser.run(f"{button}.click()")
+    check(browser.run(keys) == sorted(browser.run(keys)), f"best values, ascending: {browser.run(keys)}")
+    browser.run("(() => { const f = document.getElementById('overview-filter'); f.value = 'gemma'; f.dispatchEvent(new Event('input')); })()")
+    check(browser.run("document.getElementById('overview-count').textContent") == "1 of 2 runs", "the count of runs")
+    browser.run("document.getElementById('overview-clear').click()")
+    check(browser.run("document.getElementById('overview-count').textContent") == "2 runs", "clear shows both runs")
+
+
+def check_side_by_side(browser):
+    rows = "[...document.querySelectorAll('#beside0-table tbody tr')]"
+    heads = browser.run("[...document.querySelectorAll('#beside0-table thead th')].map(h => h.textContent)")
+    values = [i for i, head in enumerate(heads) if "n = 4 windows" in head]
+    check(len(values) == 2 and all(heads[i + 1].startswith("\u0394 identity") for i in values), f"the heads: {heads}")
+    everything = browser.run(f"{rows}.length")
+    method = heads.index("method")
+    browser.run("(() => { const s = document.getElementById('beside0-f-method'); s.value = 'rtn'; s.dispatchEvent(new Event('change')); })()")
+    left = browser.run(f"{rows}.filter(r => !r.hidden).map(r => r.cells[{method}].textContent)")
+    check(0 < len(left) < everything and set(left) == {"rtn"}, f"the select leaves {left}")
+    browser.run("document.getElementById('beside0-clear').click()")
+    click = f"document.querySelectorAll('#beside0-table thead th')[{values[1] + 1}].querySelector('button').click()"
+    browser.run(click)
+    keys = [k for k in browser.run(f"{rows}.map(r => r.cells[{values[1] + 1}].dataset.key)")]
+    numbers = [float(k) for k in keys if k]
+    check(len(numbers) > 3 and numbers == sorted(numbers) and keys[:len(numbers)] == [k for k in keys if k],
+          f"changes ascending, rows without one last: {keys}")
+
+
+def make_pair(folder):
+    """Committed results, read as they are."""
+    stamp = pathlib.Path(os.environ.get("STAMP_BIN_DIR", ROOT / "build" / "bin")) / "stamp"
+    page = folder / "pair.html"
+    subprocess.run([stamp, "report", *(ROOT / "results" / name for name in PAIR), "--output", page], check=True,
+                   env={**os.environ, "STAMP_CONFIGS": str(ROOT / "configs")})
+    return "file://" + str(page)
+
+
+def check_pair(browser, url, screenshots):
+    for dark in (False, True):
+        browser.load(url, dark)
+        check(not browser.complaints(), f"the page of two runs complains: {browser.complaints()}")
+        light, colours = brightness_and_colours(browser.screenshot())
+        check(colours > 30, f"the {'dark' if dark else 'light'} overview is blank: {colours} colours")
+        check(light < 90 if dark else light > 180, f"brightness {light:.0f} of the overview in {'dark' if dark else 'light'}")
+        if screenshots:
+            (screenshots / f"pair-{'dark' if dark else 'light'}.png").write_bytes(browser.screenshot())
+    browser.load(url)
+    check_overview(browser)
+    check_side_by_side(browser)
+    check(not browser.complaints(), f"the page of two runs complains: {browser.complaints()}")
+    browser.load(url, width=400)
+    check(browser.run("document.documentElement.scrollWidth <= innerWidth + 1"), "a narrow overview scrolls sideways only in its tables")
+
+
 def make_page(folder):
     run = folder / RUN
     run.mkdir()
@@ -257,7 +324,7 @@ def main():
         return SKIPPED
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        url = make_page(folder)
+        url, pair = make_page(folder), make_pair(folder)
         browser = Browser(program, folder / "profile")
         try:
             browser.open_page()
@@ -282,6 +349,7 @@ def main():
             check(browser.run("document.documentElement.scrollWidth <= innerWidth + 1"), "a narrow page scrolls sideways only in its tables")
             browser.load(url, scripts=False)
             check(brightness_and_colours(browser.screenshot())[1] > 30, "without scripts the page is blank")
+            check_pair(browser, pair, arguments.screenshots)
         finally:
             browser.close()
     print("a report loads, sorts, filters and redraws in", program)

@@ -1,6 +1,8 @@
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -61,6 +63,31 @@ TEST_CASE("a report of a run with failed trials and a torn line shows both, and 
   CHECK(contains(page, "the last line is torn"));
   CHECK(contains(page, "perplexity is &lt;nan&gt;"));
   CHECK(data_in(page)["runs"][0]["counts"]["failed"] == 1);
+}
+
+TEST_CASE("report reads committed results as they are, leaves them so, and puts several runs under an overview") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  box.write("results/packed/plan.json", slurp(box.run_folder() / "plan.json"));
+  box.write("results/packed/records.jsonl", slurp(box.run_folder() / "records.jsonl"));
+  const std::string packed = (box.path() / "results/packed").string();
+  REQUIRE(std::system(fmt::format("gzip {0}/plan.json {0}/records.jsonl", packed).c_str()) == 0);
+  const Ended made = box.stamp({"report", "results/packed"});
+  INFO(made.err);
+  CHECK(made.code == 0);
+  CHECK_FALSE(std::filesystem::exists(box.path() / "results/packed/report.html"));
+  const Json alone = data_in(slurp(box.path() / "report.html"));
+  CHECK(alone["runs"][0]["heat"]["kinds"][0] == "mlp.down_proj");  // slots are read too
+  CHECK_FALSE(alone.contains("overview"));
+  const Ended both = box.stamp({"report", "runs/tiny", "results", "--output", "-"});  // a folder of committed results
+  CHECK(both.code == 0);
+  const Json data = data_in(both.out);
+  REQUIRE(data["runs"].size() == 2);
+  REQUIRE(data["overview"]["runs"].size() == 2);
+  const Json& tables = data["overview"]["tables"];
+  REQUIRE(tables.size() == 1);
+  CHECK(tables[0]["columns"].size() == 2);
+  for (const Json& row : tables[0]["rows"]) CHECK(row["cells"][0]["value"] == row["cells"][1]["value"]);
 }
 
 TEST_CASE("report refuses folders that are no run folders, and says when it cannot write") {

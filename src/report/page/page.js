@@ -11,9 +11,9 @@
     return Number.isNaN(value) ? null : value;
   };
 
-  // ---- the table of trials ----
+  // ---- tables that sort and filter: trials, runs, runs side by side ----
 
-  // Empty keys come last whichever way the column is sorted; equal ones keep the plan's order.
+  // Empty keys come last whichever way the column is sorted; equal ones keep the order of the page.
   function compare(a, b, numeric, sign) {
     if (a.key === "" || b.key === "") return (a.key === "") - (b.key === "") || a.order - b.order;
     const byKey = numeric
@@ -29,8 +29,7 @@
     heads.forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = head.textContent;
-      head.textContent = "";
+      button.append(...head.childNodes);
       head.append(button);
       button.addEventListener("click", () => {
         const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
@@ -62,7 +61,8 @@
         row.hidden = !fits;
         shown += fits ? 1 : 0;
       }
-      count.textContent = shown === rows.length ? `${rows.length} trials` : `${shown} of ${rows.length} trials`;
+      const all = `${rows.length} ${table.dataset.noun}`;
+      count.textContent = shown === rows.length ? all : `${shown} of ${all}`;
     };
     search.addEventListener("input", update);
     selects.forEach((s) => s.addEventListener("change", update));
@@ -170,12 +170,9 @@
   addEventListener("hashchange", open);
   open();
 
-  for (const run of data.runs) {
-    const table = document.getElementById(`${run.key}-trials-table`);
-    if (table) {
-      sortable(table);
-      filterable(run.key, table);
-    }
-    heatMap(run);
+  for (const table of document.querySelectorAll("table[data-controls]")) {
+    sortable(table);
+    filterable(table.dataset.controls, table);
   }
+  data.runs.forEach(heatMap);
 })();

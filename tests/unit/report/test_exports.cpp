@@ -78,6 +78,7 @@ TEST_CASE("plot data hold what the records hold") {
   CHECK(at(energy, 1, "energy") == "151.5");  // (3 + 300) / 2: two samples
   CHECK(at(energy, 1, "relative") == "1.5");  // the same in both slots, whatever their scale
   CHECK(at(energy, 2, "relative") == "0.5");
+  CHECK(at(energy, 2, "samples") == "2");
 }
 
 namespace {
@@ -155,6 +156,7 @@ ReportSource with_numbers() {
 TEST_CASE("curves stand over the average bits where these vary, and leave out what sets them and seeds") {
   const auto table = rows(curves_csv(with_numbers()));
   REQUIRE(table.size() == 1 + 9);
+  CHECK(at(table, 1, "over") == "windows");
   CHECK(at(table, 1, "axis") == "average bits");
   CHECK(at(table, 1, "x") == "4.03125");
   CHECK(at(table, 1, "value") == "84");

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "fixture.h"
+#include "page_checks.h"
 #include "report/html.h"
 #include "report/page.h"
 #include "report/page_parts.h"
@@ -43,44 +44,6 @@ PageRequest request() {
   r.made = "2026-01-31T12:00:00Z";
   r.program = "a program";
   return r;
-}
-
-std::size_t count(const std::string& text, const std::string& part) {
-  std::size_t n = 0;
-  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++n;
-  return n;
-}
-
-Json data_in(const std::string& page) {
-  const std::string open = "<script type=\"application/json\" id=\"stamp-data\">";
-  const std::size_t from = page.find(open);
-  REQUIRE(from != std::string::npos);
-  const std::size_t to = page.find("</script>", from);
-  return Json::parse(page.substr(from + open.size(), to - from - open.size()));
-}
-
-// Every element that is opened is closed, in order; void elements and SVG's self-closing ones aside.
-std::string first_misnested(const std::string& page) {
-  std::vector<std::string> open;
-  for (std::size_t at = 0; (at = page.find('<', at)) != std::string::npos;) {
-    const std::size_t end = page.find('>', at);
-    if (end == std::string::npos) return "unclosed tag";
-    const std::string tag = page.substr(at + 1, end - at - 1);
-    at = end + 1;
-    if (tag.empty() || tag[0] == '!') continue;
-    std::string name = tag.substr(0, tag.find_first_of(" \n/", tag[0] == '/' ? 1 : 0));
-    if (name[0] == '/') {
-      if (open.empty() || open.back() != name.substr(1))
-        return name + " closes " + (open.empty() ? "nothing" : open.back());
-      open.pop_back();
-      continue;
-    }
-    if (tag.back() == '/' || name == "meta" || name == "link" || name == "img" || name == "input" || name == "br")
-      continue;
-    open.push_back(name);
-    if (name == "script" || name == "style") at = page.find("</" + name, at);
-  }
-  return open.empty() ? "" : open.back() + " stays open";
 }
 
 }  // namespace
@@ -186,6 +149,7 @@ TEST_CASE("failed, missing and pending trials, damaged lines and smoke runs are 
   s.trials[2].missing = "model not found: m.gguf";
   s.smoke = true;
   r.runs[0].notices = {"records.jsonl:3: the last line is torn (12 bytes, an interrupted write); not counted"};
+  r.runs[0].no_paper = "no entry \"x\"";
   const std::string page = report_page(r);
   const Json run = data_in(page)["runs"][0];
   CHECK(run["counts"]["failed"] == 1);
@@ -193,8 +157,9 @@ TEST_CASE("failed, missing and pending trials, damaged lines and smoke runs are 
   CHECK(run["counts"]["not_run"] == 1);
   CHECK(run["trials"][0]["failure"]["kind"] == "nan_metric");
   CHECK(run["notices"].size() == 1);
-  for (const char* part : {"Failed trials:", "perplexity is nan", "the last line is torn", "model not found: m.gguf",
-                           "A smoke run", "<span class=\"state failed\">1 failed</span>"}) {
+  for (const char* part :
+       {"Failed trials:", "perplexity is nan", "the last line is torn", "model not found: m.gguf", "A smoke run",
+        "<b>No paper values:</b> no entry", "<span class=\"state failed\">1 failed</span>"}) {
     CAPTURE(part);
     CHECK(page.find(part) != std::string::npos);
   }
@@ -256,7 +221,7 @@ TEST_CASE("figures are taken in as data, explanations as they are") {
 
 TEST_CASE("every method keeps its colour whatever else is drawn") {
   CHECK(method_colour("rtn") == 0);
-  CHECK(method_colour("hadanorm") == 7);
+  CHECK(method_colour("flatquant") == 7);
   CHECK(method_colour("somebody's") == 8);
   CHECK(method_colour("fp") == 9);
 }
