@@ -62,6 +62,9 @@ std::string need_of(const Schema& schema, const std::string& path) {
 
 std::vector<std::string> idle_settings(const Experiment& e) {
   std::vector<Pending> pending = all_settings(e);
+  // What a piece says is for all files that extend it; that one of them has no use for it is no news.
+  std::erase_if(pending,
+                [&](const Pending& p) { return p.place.file != e.source && !p.place.file.starts_with("--set"); });
   const auto strike = [&](const Assignments& assignments) {
     std::vector<std::string> ignored;
     const TrialSpec trial = build_trial(*e.schema, e.settings, assignments, ignored);

@@ -45,6 +45,16 @@ TEST_CASE("pieces merge in order, the file itself last") {
         (folder.path() / "configs/weights/m.gguf").string());  // relative to the file that holds it
 }
 
+TEST_CASE("a setting without effect is a warning where the file itself or --set says it, not where a piece does") {
+  const Folder folder;
+  folder.write("piece.yaml", "model: {path: m.gguf}\ncalibration: {samples: 4}\n");
+  const auto file = folder.write("e.yaml", "schema: 1\nextends: piece.yaml\n");
+  CHECK(read_experiment(file, {}, catalog()).warnings.empty());
+  CHECK(read_experiment(file, {"calibration.samples=8"}, catalog()).warnings.size() == 1);
+  folder.write("e.yaml", "schema: 1\nextends: piece.yaml\ncalibration: {samples: 2}\n");
+  CHECK(read_experiment(file, {}, catalog()).warnings.size() == 1);
+}
+
 TEST_CASE("a value in a piece is reported at its own place") {
   const Folder folder;
   folder.write("piece.yaml", "model: {path: m.gguf}\n\nquantization: {method: rtm}\n");
