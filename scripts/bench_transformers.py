@@ -8,10 +8,11 @@ Prints the best pass in milliseconds. tests/bench/bench_forward.cpp calls it wit
 import argparse
 import os
 import sys
-import time
 
 import torch
 import transformers
+
+import bench_passes
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "reference"))
 import gguf_model  # noqa: E402
@@ -21,26 +22,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--tokens", type=int, default=2048)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--passes", type=int, default=5)
-    parser.add_argument("--plain", action="store_true")
+    bench_passes.add_options(parser, passes=5)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     transformers.logging.set_verbosity_error()
     model = gguf_model.load(arguments.model)
     model.set_attn_implementation("sdpa")  # what a user of transformers gets; comparisons of values load "eager"
     ids = (torch.arange(arguments.tokens) * 7919 + 1116) % model.config.vocab_size
-    best = float("inf")
-    with torch.inference_mode():
-        for _ in range(arguments.passes):
-            start = time.perf_counter()
-            model(ids[None], use_cache=False, logits_to_keep=1)
-            best = min(best, time.perf_counter() - start)
+    best = bench_passes.best_ms(arguments.passes, lambda: model(ids[None], use_cache=False, logits_to_keep=1))
     if arguments.plain:
-        print(f"{best * 1e3:.2f}")
+        print(f"{best:.2f}")
     else:
         print(f"transformers {transformers.__version__}, torch {torch.__version__}, {arguments.threads} threads, "
-              f"{model.config._attn_implementation} attention, {arguments.tokens} tokens: {best * 1e3:.0f} ms")
+              f"{model.config._attn_implementation} attention, {arguments.tokens} tokens: {best:.0f} ms")
     return 0
 
 

@@ -4,9 +4,6 @@
 Without arguments the stored file is compared with a fresh computation (exit 1 when they differ by more than 1e-12);
 --write replaces it. The unit tests compare the C++ transforms with the file.
 """
-import argparse
-import json
-import pathlib
 import sys
 
 import numpy as np
@@ -15,7 +12,9 @@ import scipy
 from scipy.fft import dct, dctn
 from scipy.linalg import hadamard
 
-GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "transforms.json"
+import golden
+
+GOLDEN = golden.FOLDER / "transforms.json"
 
 
 def signal(tokens):
@@ -86,26 +85,21 @@ def compute():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="replace the stored file")
-    arguments = parser.parse_args()
-    fresh = compute()
-    if arguments.write:
-        head = {k: v for k, v in fresh.items() if k != "cases"}
-        lines = ",\n".join("  " + json.dumps(row) for row in fresh["cases"])
-        GOLDEN.write_text(json.dumps(head)[:-1] + ', "cases": [\n' + lines + "\n]}\n")
+    write, fresh = golden.told_to_write(__doc__), compute()
+    if write:
+        golden.write(GOLDEN, fresh)
         print(f"wrote {GOLDEN} ({len(fresh['cases'])} cases)")
         return 0
-    stored = json.loads(GOLDEN.read_text())
+    stored = golden.read(GOLDEN)
     worst = 0.0
     for old, new in zip(stored["cases"], fresh["cases"], strict=True):
         if any(old.get(k) != new.get(k) for k in ("transform", "tokens", "grid", "levels", "rows")):
             print(f"stored case {old['transform']} {old['tokens']} is not {new['transform']} {new['tokens']}")
             return 1
-        worst = max(worst, float(np.max(np.abs(np.subtract(old["values"], new["values"])))))
+        worst = max(worst, golden.gap(old["values"], new["values"]))
     print(f"transforms: {len(fresh['cases'])} cases, SciPy {scipy.__version__}, PyWavelets {pywt.__version__}, "
           f"largest difference to the stored values {worst:.2e}")
-    return 0 if worst < 1e-12 else 1
+    return golden.exit_code(worst)
 
 
 if __name__ == "__main__":

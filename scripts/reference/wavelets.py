@@ -4,15 +4,14 @@
 Without arguments the stored file is compared with a fresh computation (exit 1 when they differ by more than 1e-12);
 --write replaces it. The unit tests compare the C++ filters and transforms with the file.
 """
-import argparse
-import json
-import pathlib
 import sys
 
 import numpy as np
 import pywt
 
-GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "wavelets.json"
+import golden
+
+GOLDEN = golden.FOLDER / "wavelets.json"
 FAMILIES = ("db2", "db3", "db4", "sym4", "sym6", "sym8")
 
 
@@ -31,22 +30,16 @@ def compute():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="replace the stored file")
-    arguments = parser.parse_args()
-    fresh = compute()
-    if arguments.write:
-        head = {k: v for k, v in fresh.items() if k != "cases"}
-        lines = ",\n".join("  " + json.dumps(row) for row in fresh["cases"])
-        GOLDEN.write_text(json.dumps(head)[:-1] + ', "cases": [\n' + lines + "\n]}\n")
+    write, fresh = golden.told_to_write(__doc__), compute()
+    if write:
+        golden.write(GOLDEN, fresh)
         print(f"wrote {GOLDEN.name} ({len(fresh['cases'])} cases)")
         return 0
-    stored = json.loads(GOLDEN.read_text())
-    worst = max(float(np.max(np.abs(np.subtract(old["values"], new["values"]))))
-                for old, new in zip(stored["cases"], fresh["cases"], strict=True))
-    worst = max([worst] + [float(np.max(np.abs(np.subtract(stored["filters"][n], fresh["filters"][n])))) for n in FAMILIES])
+    stored = golden.read(GOLDEN)
+    worst = max(golden.gap(old["values"], new["values"]) for old, new in zip(stored["cases"], fresh["cases"], strict=True))
+    worst = max([worst] + [golden.gap(stored["filters"][n], fresh["filters"][n]) for n in FAMILIES])
     print(f"wavelets: {len(fresh['cases'])} cases, PyWavelets {pywt.__version__}, largest difference to the stored values {worst:.2e}")
-    return 0 if worst < 1e-12 else 1
+    return golden.exit_code(worst)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,3 @@
-#include <fmt/format.h>
-
-#include <csignal>
 #include <iostream>
 #include <iterator>
 #include <optional>
@@ -9,7 +6,6 @@
 #include "cli/generate_request.h"
 #include "cli/one_trial.h"
 #include "cli/verbs.h"
-#include "cli/worker_process.h"
 #include "formats/utf8.h"
 
 namespace stamp {
@@ -39,12 +35,7 @@ ExitCode run(const Front& front, const Options& options) {
   const TrialSpec trial = trial_of({"generate", "decode_perplexity", options.model, options.method, options.overrides},
                                    front.catalog, schema);
   request.trial = with_paths(trial, *schema);
-  const HandedOver handed(to_json(request).dump());
-  const WorkerEnd end = run_worker({worker_program(), {"generate", handed.path()}, true}, handed.descriptor());
-  if (interrupted()) return ExitCode::interrupted;
-  if (!end.exited && end.signal == SIGPIPE) return ExitCode::done;  // the reader has had enough
-  if (!end.exited) throw Error(ExitCode::internal, fmt::format("the worker ended with {}", end.text()));
-  return static_cast<ExitCode>(end.code);
+  return run_in_worker("generate", to_json(request), ReaderGone::done);
 }
 
 }  // namespace

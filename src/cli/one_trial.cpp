@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
-#include "base/error.h"
 #include "base/files.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
+#include "cli/worker_process.h"
 #include "config/experiment.h"
 
 namespace stamp {
@@ -30,6 +31,29 @@ std::string model_lines(const std::string& model) {
   return fmt::format("model: {{path: {}}}\n", Json(fs::absolute(model).string()).dump());
 }
 
+// A file without a name that the child finds under /dev/fd: a prompt may be longer than an argument can be, and nothing
+// is left behind whatever happens to either process.
+class HandedOver {
+ public:
+  explicit HandedOver(const std::string& text) : fd_(::memfd_create("stamp-request", 0)) {
+    for (std::size_t done = 0; fd_ >= 0 && done < text.size();) {
+      const ssize_t n = ::write(fd_, text.data() + done, text.size() - done);
+      if (n < 0 && errno != EINTR)
+        throw Error(ExitCode::internal, fmt::format("cannot hand over the request: {}", std::strerror(errno)));
+      if (n > 0) done += static_cast<std::size_t>(n);
+    }
+    if (fd_ < 0) throw Error(ExitCode::internal, fmt::format("cannot hand over the request: {}", std::strerror(errno)));
+  }
+  ~HandedOver() { ::close(fd_); }
+  HandedOver(const HandedOver&) = delete;
+  HandedOver& operator=(const HandedOver&) = delete;
+  int descriptor() const { return fd_; }
+  std::string path() const { return fmt::format("/dev/fd/{}", fd_); }
+
+ private:
+  int fd_;
+};
+
 }  // namespace
 
 TrialSpec trial_of(const OneTrial& wanted, const Catalog& catalog, std::shared_ptr<const Schema>& schema) {
@@ -48,22 +72,13 @@ TrialSpec trial_of(const OneTrial& wanted, const Catalog& catalog, std::shared_p
   return apply(e, {});
 }
 
-HandedOver::HandedOver(const std::string& text) : fd_(::memfd_create("stamp-request", 0)) {
-  for (std::size_t done = 0; fd_ >= 0 && done < text.size();) {
-    const ssize_t n = ::write(fd_, text.data() + done, text.size() - done);
-    if (n < 0 && errno != EINTR)
-      throw Error(ExitCode::internal, fmt::format("cannot hand over the request: {}", std::strerror(errno)));
-    if (n > 0) done += static_cast<std::size_t>(n);
-  }
-  if (fd_ < 0) throw Error(ExitCode::internal, fmt::format("cannot hand over the request: {}", std::strerror(errno)));
-}
-
-HandedOver::~HandedOver() {
-  ::close(fd_);
-}
-
-std::string HandedOver::path() const {
-  return fmt::format("/dev/fd/{}", fd_);
+ExitCode run_in_worker(const std::string& verb, const Json& request, ReaderGone reader_gone) {
+  const HandedOver handed(request.dump());
+  const WorkerEnd end = run_worker({worker_program(), {verb, handed.path()}, true}, handed.descriptor());
+  if (interrupted()) return ExitCode::interrupted;
+  if (!end.exited && end.signal == SIGPIPE && reader_gone == ReaderGone::done) return ExitCode::done;
+  if (!end.exited) throw Error(ExitCode::internal, fmt::format("the worker ended with {}", end.text()));
+  return static_cast<ExitCode>(end.code);
 }
 
 }  // namespace stamp

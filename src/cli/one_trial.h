@@ -1,10 +1,11 @@
-// What `generate` and `sample` share: the settings of a single trial from a command line, and a request that travels to
-// the worker.
+// What `generate` and `sample` share: the settings of a single trial from a command line, and the worker's way with a
+// request.
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/plugin.h"
 #include "config/schema.h"
 #include "config/spec.h"
@@ -21,19 +22,11 @@ struct OneTrial {
 // bits everywhere. ConfigError, also for settings that would sweep; warnings are said.
 TrialSpec trial_of(const OneTrial& wanted, const Catalog& catalog, std::shared_ptr<const Schema>& schema);
 
-// A file without a name that the child finds under /dev/fd: a prompt may be longer than an argument can be, and nothing
-// is left behind whatever happens to either process.
-class HandedOver {
- public:
-  explicit HandedOver(const std::string& text);
-  ~HandedOver();
-  HandedOver(const HandedOver&) = delete;
-  HandedOver& operator=(const HandedOver&) = delete;
-  int descriptor() const { return fd_; }
-  std::string path() const;
-
- private:
-  int fd_;
-};
+// What it is when nobody reads the worker's stdout any more and SIGPIPE ends it. A text that somebody has read enough
+// of is done; images that were still to come are missing.
+enum class ReaderGone { done, fault };
+// Runs the worker's half of `verb` on `request`, with its data on our stdout. Its exit code, or `interrupted` where a
+// signal came to us; Error where the worker ended without a code.
+ExitCode run_in_worker(const std::string& verb, const Json& request, ReaderGone reader_gone);
 
 }  // namespace stamp

@@ -1,10 +1,7 @@
-#include <fmt/format.h>
-
 #include "base/files.h"
 #include "cli/one_trial.h"
 #include "cli/sample_request.h"
 #include "cli/verbs.h"
-#include "cli/worker_process.h"
 #include "formats/utf8.h"
 
 namespace stamp {
@@ -31,11 +28,7 @@ ExitCode run(const Front& front, const Options& options) {
   const TrialSpec trial =
       trial_of({"sample", "slot_error", options.model, options.method, options.overrides}, front.catalog, schema);
   request.trial = with_paths(trial, *schema);
-  const HandedOver handed(to_json(request).dump());
-  const WorkerEnd end = run_worker({worker_program(), {"sample", handed.path()}, true}, handed.descriptor());
-  if (interrupted()) return ExitCode::interrupted;
-  if (!end.exited) throw Error(ExitCode::internal, fmt::format("the worker ended with {}", end.text()));
-  return static_cast<ExitCode>(end.code);
+  return run_in_worker("sample", to_json(request), ReaderGone::fault);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "cli/generate_request.h"
+#include "cli/terminal_line.h"
 #include "engine/generation.h"
 #include "formats/json_text.h"
 
@@ -45,22 +46,11 @@ bool write_text(std::string_view text) {
 }
 
 // What takes long before the first token, on a line that the text replaces.
-class Waiting : public Progress {
+class Waiting : public TerminalLine {
  public:
   void at(const std::string& phase, std::int64_t done, std::int64_t total) override {
-    if (isatty(STDERR_FILENO) != 1) return;
-    fmt::print(stderr, "\r\033[K{}: {} of {}", phase, done, total);
-    std::fflush(stderr);
-    shown_ = true;
+    if (terminal()) show(fmt::format("{}: {} of {}", phase, done, total));
   }
-  void clear() {
-    if (shown_) fmt::print(stderr, "\r\033[K");
-    std::fflush(stderr);
-    shown_ = false;
-  }
-
- private:
-  bool shown_ = false;
 };
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "cli/worker_sample.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
@@ -10,6 +9,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "cli/sample_request.h"
+#include "cli/terminal_line.h"
 #include "engine/image_sampling.h"
 #include "formats/json_text.h"
 #include "images/png.h"
@@ -20,11 +20,10 @@ namespace stamp {
 
 namespace {
 
-// One line that is rewritten; nothing where stderr is no terminal.
-class Bar : public Progress {
+class Bar : public TerminalLine {
  public:
   void at(const std::string& phase, std::int64_t done, std::int64_t total) override {
-    if (!terminal_) return;
+    if (!terminal()) return;
     const Clock::time_point now = Clock::now();
     if (phase != phase_) {
       phase_ = phase;
@@ -39,20 +38,11 @@ class Bar : public Progress {
       const double each = std::chrono::duration<double>(now - since_).count() / static_cast<double>(done - first_);
       line += fmt::format(", {:.2g} s each, {} left", each, duration_text(each * static_cast<double>(total - done)));
     }
-    fmt::print(stderr, "\r\033[K{}", line);
-    std::fflush(stderr);
-    shown_ = true;
-  }
-  void clear() {
-    if (shown_) fmt::print(stderr, "\r\033[K");
-    std::fflush(stderr);
-    shown_ = false;
+    show(line);
   }
 
  private:
   using Clock = std::chrono::steady_clock;
-  const bool terminal_ = isatty(STDERR_FILENO) == 1;
-  bool shown_ = false;
   std::string phase_;
   Clock::time_point since_{};
   std::int64_t first_ = 0;

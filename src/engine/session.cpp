@@ -243,13 +243,14 @@ Network& Session::full_precision() {
 
 Session::ReferenceTask Session::reference_task(const TrialSpec& spec) {
   ReferenceTask task;
-  std::vector<std::string>& names = task.names;
-  names = spec.evaluate;
-  std::sort(names.begin(), names.end());
-  std::erase_if(names, [&](const std::string& name) {
-    const RunningMetric metric = std::move(metrics(spec, {name}, true).front());
-    return metric.evaluator->needs_slot_statistics() || !metric.evaluator->has_reference();
-  });
+  std::vector<std::string> sorted = spec.evaluate, names;
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<RunningMetric> all = metrics(spec, sorted, true);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i].evaluator->needs_slot_statistics() || !all[i].evaluator->has_reference()) continue;
+    task.metrics.push_back(std::move(all[i]));
+    names.push_back(sorted[i]);
+  }
   if (names.empty()) return task;
   // Nothing is quantized, so that a shared context gives what whole sequences would: the cheaper way is enough.
   ZeroShotSpec shared = spec.zero_shot;
@@ -257,14 +258,13 @@ Session::ReferenceTask Session::reference_task(const TrialSpec& spec) {
   std::vector<const Workload*>& questions = task.questions;
   Json data = Json::array();
   const auto enters = [&](const Workload& w) { data.push_back({content_of(w), w.protocol()}); };
-  const bool items = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-    return find_plugin(options_.plugins.metrics, name, "metric").info.reads != "zero_shot";
-  });
+  const bool items = std::any_of(task.metrics.begin(), task.metrics.end(),
+                                 [](const RunningMetric& m) { return m.reads != "zero_shot"; });
   if (data_ && items) enters(*data_);
   if (const auto* made = dynamic_cast<const GeneratedWorkload*>(data_); made && results_)
     task.results = made->results(true);
   if (task.results)
-    for (const RunningMetric& m : metrics(spec, names, true))
+    for (const RunningMetric& m : task.metrics)
       if (m.reads == "images")
         if (std::string with = m.evaluator->judged_with(*task.results); !with.empty()) data.push_back(std::move(with));
   if (!questions_.empty())
@@ -285,10 +285,9 @@ std::optional<std::vector<Metric>> Session::known_reference(const ReferenceTask&
   return references_[task.key.dump()] = metrics_from(*cached);
 }
 
-std::vector<Metric> Session::keep_reference(const ReferenceTask& task, const std::vector<RunningMetric>& list,
-                                            Monitor& monitor) {
+std::vector<Metric> Session::keep_reference(const ReferenceTask& task, Monitor& monitor) {
   std::vector<Metric> results;
-  for (const RunningMetric& m : list)
+  for (const RunningMetric& m : task.metrics)
     for (Metric& result : m.evaluator->finish({})) results.push_back(std::move(result));
   for (Metric& m : results) m.name += "_fp";
   ++counters_.references;
@@ -298,16 +297,15 @@ std::vector<Metric> Session::keep_reference(const ReferenceTask& task, const std
 
 std::vector<Metric> Session::reference(const TrialSpec& spec, Monitor& monitor) {
   const ReferenceTask task = reference_task(spec);
-  if (task.names.empty()) return {};
+  if (task.metrics.empty()) return {};
   const auto phase = monitor.phase("reference");
   if (auto known = known_reference(task, monitor)) return *known;
-  const std::vector<RunningMetric> list = metrics(spec, task.names, true);
   Network& network = full_precision();
-  for (const Pass& pass : passes_of(list, {data_, task.results.get(), task.questions})) {
+  for (const Pass& pass : passes_of(task.metrics, {data_, task.results.get(), task.questions})) {
     run_pass(network, pass, monitor);
     for (Evaluator* e : pass.evaluators) e->end({});
   }
-  return keep_reference(task, list, monitor);
+  return keep_reference(task, monitor);
 }
 
 // One entry for all slots: JSON of the lengths would repeat the network's list, so names and values stand in one

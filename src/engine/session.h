@@ -113,17 +113,17 @@ class Session {
   std::optional<JointAllocation> decide(const TrialSpec& spec, std::vector<SlotPlan>& plans, Monitor& monitor);
   ResultCache::Warn warn_into(Monitor& monitor) const;
   std::unique_ptr<MethodStore> method_store(const TrialSpec& spec, Monitor& monitor) const;  // `spec` must outlive it
-  // What the full-precision model is asked, and under which key the answer is kept. No names: nothing is.
+  // What the full-precision model is asked, and under which key the answer is kept. No metrics: nothing is. `spec` must
+  // outlive it.
   struct ReferenceTask {
-    std::vector<std::string> names;
     std::shared_ptr<const Workload> results;
     std::vector<const Workload*> questions;
+    std::vector<RunningMetric> metrics;  // goes first: they point at the results
     Json key;
   };
   ReferenceTask reference_task(const TrialSpec& spec);
   std::optional<std::vector<Metric>> known_reference(const ReferenceTask& task, Monitor& monitor);
-  std::vector<Metric> keep_reference(const ReferenceTask& task, const std::vector<RunningMetric>& list,
-                                     Monitor& monitor);
+  std::vector<Metric> keep_reference(const ReferenceTask& task, Monitor& monitor);  // behind the passes
 
   SessionOptions options_;
   ResultCache cache_;

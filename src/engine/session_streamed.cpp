@@ -45,15 +45,13 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
   request.warn = [&monitor](const std::string& text) { monitor.warn(text); };
 
   const ReferenceTask task = reference_task(spec);
-  std::vector<RunningMetric> reference_metrics;
   bool measures_reference = false;
-  if (!task.names.empty()) {
+  if (!task.metrics.empty()) {
     if (auto known = known_reference(task, monitor)) {
       out.reference = std::move(*known);
     } else {
       measures_reference = true;
-      reference_metrics = metrics(spec, task.names, true);
-      request.reference = passes_of(reference_metrics, {data_, task.results.get(), task.questions});
+      request.reference = passes_of(task.metrics, {data_, task.results.get(), task.questions});
     }
   }
   const Json maxima_key = channel_maxima_key(context);
@@ -101,7 +99,7 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
   out.walk = stamp::run_streamed(request, monitor);
   counters_.builds += 1;
   counters_.calibrations += out.walk.calibrations;
-  if (measures_reference) out.reference = keep_reference(task, reference_metrics, monitor);
+  if (measures_reference) out.reference = keep_reference(task, monitor);
   if (out.walk.maxima) cache_.store("channel_maxima", maxima_key, Json(*out.walk.maxima).dump(), warn);
   if (out.walk.energies) cache_.store("row_energies", energies_key(), bytes_of_energies(*out.walk.energies), warn);
   if (out.walk.candidate_energies)

@@ -15,6 +15,9 @@
 
 namespace stamp {
 
+// D2 pair by pair is parity_split (transforms/look_ahead.h): there a last left member, whose right one has no loss,
+// stays outside, since it cannot be compared. It saw its right one all the same, so that it counts in the mean here.
+// Sums, not that one's running means: recorded numbers would move in their last bits.
 ParityLosses parity_losses(std::span<const float> losses, std::int64_t first) {
   double sums[2] = {0, 0}, counts[2] = {0, 0};
   for (std::size_t t = static_cast<std::size_t>(std::max<std::int64_t>(first, 0)); t < losses.size(); ++t) {

@@ -25,16 +25,20 @@ std::string refuse_without_energies(const PlanFacts& facts) {
   return facts.calibration_samples < 1 ? "it needs calibration samples (calibration.samples is 0)" : "";
 }
 
+std::string refuse_average(double average, double low, double high, const std::string& range) {
+  if (!(average < low || average > high)) return "";
+  std::string text = "an average of ";
+  return text.append(number_text(average)).append(" bits is outside ").append(range);
+}
+
 std::string refuse_budget(const PlanFacts& facts) {
   if (std::string why = refuse_without_energies(facts); !why.empty()) return why;
   const double low = real_option(facts.options, "min_bits"), high = real_option(facts.options, "max_bits");
   if (low > high) return "min_bits " + number_text(low) + " is above max_bits " + number_text(high);
   if (facts.context < 1 || facts.low_bits >= 16) return "";
-  const double average = budget_average(facts.options, facts.context, facts.low_bits);
-  if (average < low || average > high)
-    return "an average of " + number_text(average) + " bits is outside min_bits " + number_text(low) + " to max_bits " +
-           number_text(high);
-  return "";
+  std::string range = "min_bits ";
+  range.append(number_text(low)).append(" to max_bits ").append(number_text(high));
+  return refuse_average(budget_average(facts.options, facts.context, facts.low_bits), low, high, range);
 }
 
 std::vector<OptionInfo> budget_options(OptionInfo::Type type) {

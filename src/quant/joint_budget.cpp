@@ -113,11 +113,9 @@ std::string refuse_two_levels(const PlanFacts& facts) {
   if (facts.context > 0 && k > facts.context)
     return "high_tokens is " + std::to_string(k) + " and a sequence has " + std::to_string(facts.context) + " tokens";
   if (facts.context < 1) return "";
-  const double average = two_level_average(facts.options, facts.context, facts.low_bits);
-  if (average < facts.low_bits || average > high)
-    return "an average of " + number_text(average) + " bits is outside the " + number_text(facts.low_bits) + " to " +
-           number_text(high) + " bits of rows";
-  return "";
+  std::string range = "the ";
+  range.append(number_text(facts.low_bits)).append(" to ").append(number_text(high)).append(" bits of rows");
+  return refuse_average(two_level_average(facts.options, facts.context, facts.low_bits), facts.low_bits, high, range);
 }
 
 OptionInfo importance_option() {

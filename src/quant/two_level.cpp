@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/option_info.h"
 #include "base/text.h"
 
 namespace stamp {
@@ -86,29 +87,20 @@ AllocatorPlugin two_level_plugin() {
   info.summary = "a few rows at high bits, the others at the low bits of the tensor";
   info.source = "STaMP (arXiv 2510.26771) section 3.3: 64 tokens at 8 bits; specification methods 2.1, 2.6";
   info.cost = "nothing for first and energy; magnitude finds the largest rows of every sample";
-  OptionInfo high_bits;
-  high_bits.name = "high_bits";
-  high_bits.type = OptionInfo::Type::real;
-  high_bits.fallback = 8;
+  // any(): the default is shown as 8; real() would make it 8.0.
+  OptionInfo high_bits = option::any("high_bits", OptionInfo::Type::real, 8,
+                                     "bits of the high-precision rows; 16 leaves them unquantized");
   high_bits.min = 1;
   high_bits.max = 16;
-  high_bits.help = "bits of the high-precision rows; 16 leaves them unquantized";
-  OptionInfo high_tokens;
-  high_tokens.name = "high_tokens";
-  high_tokens.type = OptionInfo::Type::count;
-  high_tokens.fallback = 64;
+  OptionInfo high_tokens = option::any(
+      "high_tokens", OptionInfo::Type::count, 64,
+      "number k of high-precision rows, skipped tokens included; s/32: a 32nd of each sequence, one row at least");
   high_tokens.min = 0;
   high_tokens.max = 1 << 24;
-  high_tokens.help =
-      "number k of high-precision rows, skipped tokens included; s/32: a 32nd of each sequence, one row at least";
-  OptionInfo pick;
-  pick.name = "pick";
-  pick.type = OptionInfo::Type::choice;
-  pick.fallback = "first";
-  pick.choices = {"first", "magnitude", "energy"};
-  pick.help =
-      "which rows: the first k, the k with the largest value in each sample, or the most energetic in calibration";
-  info.options = {high_bits, high_tokens, pick};
+  info.options = {high_bits, high_tokens,
+                  option::choice("pick", "first", {"first", "magnitude", "energy"},
+                                 "which rows: the first k, the k with the largest value in each sample, or the most "
+                                 "energetic in calibration")};
   info.refuse = refuse_two_level;
   return {info, [](const Json& options) { return text_option(options, "pick") == "energy"; }, two_level};
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/option_info.h"
 #include "transforms/haar.h"
 #include "transforms/haar_kernels.h"
 #include "transforms/rows.h"
@@ -193,16 +194,10 @@ class Blocks final : public SequenceTransform, public BlockwiseTransform {
 constexpr std::int64_t usual_block = 16;
 
 OptionInfo block_option(std::int64_t most) {
-  OptionInfo block;
-  block.name = "block";
-  block.type = OptionInfo::Type::integer;
-  block.fallback = usual_block;
-  block.min = 1;
-  block.max = static_cast<double>(most);
-  block.help =
+  return option::integer(
+      "block", usual_block, 1, static_cast<double>(most),
       "tokens a block; a row looks at most block - 1 tokens ahead. High rows go round robin over the blocks, so "
-      "high_tokens should be a multiple of tokens / block";
-  return block;
+      "high_tokens should be a multiple of tokens / block");
 }
 
 template <typename Inside>

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "base/option_info.h"
 #include "transforms/haar_kernels.h"
 #include "transforms/vector.h"
 
@@ -134,12 +135,11 @@ SequenceTransformPlugin haar_plugin() {
   info.summary = "orthonormal Haar wavelet; the approximation band comes first";
   info.source = "STaMP (arXiv 2510.26771) section 3, DWT; specification methods 2.3 a, 2.4, 2.5";
   info.cost = "O(s d): at most 4 s d flops forward, the same back";
-  OptionInfo levels;
-  levels.name = "levels";
-  levels.type = OptionInfo::Type::integer;
+  OptionInfo levels = option::any(
+      "levels", OptionInfo::Type::integer, nullptr,
+      "wavelet levels; auto = floor(log2(s / k)), so that the approximation fits the k high-precision rows");
   levels.min = 0;
   levels.max = 62;
-  levels.help = "wavelet levels; auto = floor(log2(s / k)), so that the approximation fits the k high-precision rows";
   info.options = {levels};
   info.refuse = refuse_haar;
   return {info, [](const SequenceTransformRequest& r) -> std::unique_ptr<SequenceTransform> {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/option_info.h"
 #include "transforms/grid_request.h"
 #include "transforms/row_order.h"
 #include "transforms/rows.h"
@@ -230,13 +231,11 @@ SequenceTransformPlugin haar2d_plugin() {
   info.summary = "orthonormal Haar wavelet on the grid of an image's tokens; the approximation band comes first";
   info.source = "STaMP (arXiv 2510.26771) section 3, DWT; specification methods 2.3 b, 2.4";
   info.cost = "O(s d): at most 11 s d flops forward, the same back";
-  OptionInfo levels;
-  levels.name = "levels";
-  levels.type = OptionInfo::Type::integer;
+  OptionInfo levels = option::any(
+      "levels", OptionInfo::Type::integer, nullptr,
+      "wavelet levels, 2^levels divides both sides; auto = the fewest that leave at most k approximation rows");
   levels.min = 0;
   levels.max = 30;
-  levels.help =
-      "wavelet levels, 2^levels divides both sides; auto = the fewest that leave at most k approximation rows";
   info.options = {levels};
   info.refuse = refuse_plain_sequences("haar");
   return {info, make};

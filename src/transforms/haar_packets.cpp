@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/option_info.h"
 #include "transforms/haar.h"
 #include "transforms/row_order.h"
 #include "transforms/rows.h"
@@ -417,20 +418,15 @@ SequenceTransformPlugin haar_packets_plugin() {
   info.cost =
       "O(s d J): at most 2 s d J flops forward, the same back (J levels); row energies of the tree from calibration";
   info.needs_calibration = true;
-  OptionInfo levels;
-  levels.name = "levels";
-  levels.type = OptionInfo::Type::integer;
+  OptionInfo levels = option::any("levels", OptionInfo::Type::integer, nullptr,
+                                  "depth of the tree; auto = floor(log2(s / k)), as of haar");
   levels.min = 0;
   levels.max = 62;
-  levels.help = "depth of the tree; auto = floor(log2(s / k)), as of haar";
-  OptionInfo rule;
-  rule.name = "cost";
-  rule.type = OptionInfo::Type::choice;
-  rule.fallback = "two_level";
-  rule.choices = {"two_level", "log_energy"};
-  rule.help =
-      "what the basis makes least: the bound of the two-level rule with k high rows, or the sum of log energies";
-  info.options = {levels, rule};
+  info.options = {
+      levels,
+      option::choice("cost", "two_level", {"two_level", "log_energy"},
+                     "what the basis makes least: the bound of the two-level rule with k high rows, or the sum of log "
+                     "energies")};
   info.refuse = [](const PlanFacts& facts) -> std::string {
     if (facts.any_length) return "its basis is of one length and zero-shot questions have any; use haar or dct";
     if (facts.calibration_samples < 1) return "it needs calibration samples (calibration.samples is 0)";

@@ -49,6 +49,8 @@ std::vector<std::int64_t> look_ahead(const SequenceTransform& l) {
   return ahead;
 }
 
+// The metric `leak` has a D2 of its own, parity_losses (eval/leak.h): means of one window, in which a last left member
+// counts though its right one has no loss. From sums, so that neither function can be made of the other to the bit.
 ParitySplit parity_split(std::span<const double> losses, std::int64_t window, std::int64_t skip) {
   check(losses, window);
   if (skip < 0) throw std::logic_error("parity_split: " + std::to_string(skip) + " skipped tokens");

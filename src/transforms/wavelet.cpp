@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/option_info.h"
 #include "transforms/haar.h"
 #include "transforms/vector.h"
 #include "transforms/wavelet_levels.h"
@@ -164,25 +165,19 @@ SequenceTransformPlugin wavelet_plugin() {
   info.summary = "Daubechies wavelets and symlets, orthonormal up to the first and the last token; approximation first";
   info.source = "I. Daubechies, Ten Lectures on Wavelets, 1992; A. Cohen, I. Daubechies, P. Vial, 1993, on the ends";
   info.cost = "O(s d): at most 8 p s d flops forward, the same back (p vanishing moments: 2 of db2 to 8 of sym8)";
-  OptionInfo family;
-  family.name = "family";
-  family.type = OptionInfo::Type::choice;
-  family.fallback = "sym4";
-  for (const WaveletFilter& filter : wavelet_filters()) family.choices.push_back(filter.name);
-  family.help = "db2, db3, db4: Daubechies, 4, 6, 8 taps; sym4, sym6, sym8: least asymmetric, 8, 12, 16 taps";
-  OptionInfo boundary;
-  boundary.name = "boundary";
-  boundary.type = OptionInfo::Type::choice;
-  boundary.fallback = "edge";
-  boundary.choices = {"edge", "periodic"};
-  boundary.help = "edge: filters of their own at both ends; periodic: the last tokens meet the first ones";
-  OptionInfo levels;
-  levels.name = "levels";
-  levels.type = OptionInfo::Type::integer;
+  std::vector<std::string> families;
+  for (const WaveletFilter& filter : wavelet_filters()) families.push_back(filter.name);
+  OptionInfo levels =
+      option::any("levels", OptionInfo::Type::integer, nullptr,
+                  "wavelet levels; auto = floor(log2(s / k)), as of haar, or as many as the ends leave room for");
   levels.min = 0;
   levels.max = 62;
-  levels.help = "wavelet levels; auto = floor(log2(s / k)), as of haar, or as many as the ends leave room for";
-  info.options = {family, boundary, levels};
+  info.options = {
+      option::choice("family", "sym4", families,
+                     "db2, db3, db4: Daubechies, 4, 6, 8 taps; sym4, sym6, sym8: least asymmetric, 8, 12, 16 taps"),
+      option::choice("boundary", "edge", {"edge", "periodic"},
+                     "edge: filters of their own at both ends; periodic: the last tokens meet the first ones"),
+      levels};
   info.refuse = refuse_wavelet;
   return {info, make};
 }

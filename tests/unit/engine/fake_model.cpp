@@ -12,6 +12,7 @@
 #include "eval/register.h"
 #include "methods/method.h"
 #include "methods/rtn.h"
+#include "support/toy_network.h"
 #include "weights/register.h"
 
 namespace stamp::test {
@@ -35,7 +36,7 @@ SlotInfo slot(const char* name, SlotKind kind, std::int64_t features, std::int64
   return info;
 }
 
-class FakeNetwork : public Network {
+class FakeNetwork : public ToyNetwork {
  public:
   FakeNetwork(std::shared_ptr<FakeCounters> counters, const FakeOptions& options)
       : counters_(std::move(counters)),
@@ -48,16 +49,11 @@ class FakeNetwork : public Network {
   }
   std::vector<LinearSite*> linear_sites() override { return {&first_, &second_}; }
   std::vector<CacheSite*> cache_sites() override { return {&cache_}; }
-  std::size_t blocks() const override { return 1; }
-  std::vector<LinearSite*> block_sites(std::size_t) override { return {&first_, &second_}; }
-  void load(std::size_t) override {}
-  void release(std::size_t) override {}
-  using Network::pack;
+  using ToyNetwork::pack;
   void pack(std::size_t) override {
     first_.pack();
     second_.pack();
   }
-  void pack_ends() override {}
   at::Tensor enter(const WorkItem& item) override {
     ++counters_->runs;
     if (options_.no_memory) throw std::bad_alloc();

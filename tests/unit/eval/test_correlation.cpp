@@ -9,25 +9,19 @@
 #include "models/network.h"
 #include "results/record.h"
 #include "support/catch.h"
+#include "support/toy_network.h"
 
 using namespace stamp;
 
 namespace {
 
 // One block with one linear layer, whose input is the item's rows.
-class OneLayer : public Network {
+class OneLayer : public test::ToyNetwork {
  public:
   explicit OneLayer(std::int64_t features) : site_(info(features)) {
     site_.weights().push_back({"layers.0.proj", at::zeros({1, features}, at::kFloat), {}});
   }
   std::vector<LinearSite*> linear_sites() override { return {&site_}; }
-  std::vector<CacheSite*> cache_sites() override { return {}; }
-  std::size_t blocks() const override { return 1; }
-  std::vector<LinearSite*> block_sites(std::size_t) override { return {&site_}; }
-  void load(std::size_t) override {}
-  void release(std::size_t) override {}
-  void pack(std::size_t) override {}
-  void pack_ends() override {}
   at::Tensor enter(const WorkItem& item) override { return item.inputs.at("rows").clone(); }
   void step(std::size_t, std::size_t k, BlockState& state, const WorkItem&) override {
     if (k > 0) return;  // what follows the last site

@@ -9,23 +9,17 @@
 #include "models/network.h"
 #include "results/record.h"
 #include "support/catch.h"
+#include "support/toy_network.h"
 
 using namespace stamp;
 
 namespace {
 
 // Losses are the ids themselves, one position on; with `leaks` every position adds a tenth of the last id.
-class Toy : public Network {
+class Toy : public test::ToyNetwork {
  public:
   explicit Toy(bool leaks) : leaks_(leaks) {}
-  std::vector<LinearSite*> linear_sites() override { return {}; }
-  std::vector<CacheSite*> cache_sites() override { return {}; }
   std::size_t blocks() const override { return 0; }
-  std::vector<LinearSite*> block_sites(std::size_t) override { return {}; }
-  void load(std::size_t) override {}
-  void release(std::size_t) override {}
-  void pack(std::size_t) override {}
-  void pack_ends() override {}
   at::Tensor enter(const WorkItem& item) override { return item.inputs.at("ids"); }
   void step(std::size_t, std::size_t, BlockState&, const WorkItem&) override {}
   Outputs leave(at::Tensor ids, const WorkItem&) override {

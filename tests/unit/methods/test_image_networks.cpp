@@ -12,6 +12,7 @@
 #include "methods/svdquant.h"
 #include "methods/viditq.h"
 #include "models/weight_algebra.h"
+#include "support/toy_network.h"
 #include "unit/diffusion/fixture_items.h"
 #include "unit/methods/bench_of_methods.h"
 #include "weights/gptq.h"
@@ -79,7 +80,7 @@ bool is_modulated(const LinearSite& site) {
 }
 
 // One site of `features`, which no norm precedes.
-class OneSite : public Network {
+class OneSite : public test::ToyNetwork {
  public:
   explicit OneSite(std::int64_t features)
       : site_(SlotInfo{"site.input", SlotKind::linear_input, features, 1, 0, {"site"}}) {
@@ -89,13 +90,6 @@ class OneSite : public Network {
     site_.weights().push_back({"site", weight, {}});
   }
   std::vector<LinearSite*> linear_sites() override { return {&site_}; }
-  std::vector<CacheSite*> cache_sites() override { return {}; }
-  std::size_t blocks() const override { return 1; }
-  std::vector<LinearSite*> block_sites(std::size_t) override { return {&site_}; }
-  void load(std::size_t) override {}
-  void release(std::size_t) override {}
-  void pack(std::size_t) override {}
-  void pack_ends() override {}
   at::Tensor enter(const WorkItem& item) override { return item.inputs.at("x"); }
   void step(std::size_t, std::size_t k, BlockState& state, const WorkItem&) override {
     if (k == 0)

@@ -171,7 +171,8 @@ TEST_CASE("faults are told") {
   CHECK(reason("two_level", Json::object(), 2048, 0, 16).empty());
   CHECK(reason("optimal", Json::object(), 2048, 0).find("calibration") != std::string::npos);
   CHECK(reason("optimal", Json::object(), 2048, 4).empty());
-  CHECK(reason("integer", {{"average_bits", 9}}, 2048, 4).find("outside") != std::string::npos);
+  CHECK(reason("integer", {{"average_bits", 9}}, 2048, 4) ==
+        "an average of 9 bits is outside min_bits 1 to max_bits 8");
   CHECK(reason("integer", {{"min_bits", 6}, {"max_bits", 5}}, 2048, 4).find("above") != std::string::npos);
   CHECK(reason("uniform", Json::object(), 1, 0).empty());
 }
