@@ -61,6 +61,37 @@ struct stat checked_stat(int fd, const fs::path& path) {
   return info;
 }
 
+// The file that a chain of links names, also where it is not there yet.
+fs::path behind_links(fs::path path) {
+  constexpr int most_links = 40;  // as many as the kernel follows
+  std::error_code ec;
+  for (int i = 0; i < most_links && fs::is_symlink(path, ec); ++i) {
+    const fs::path target = fs::read_symlink(path, ec);
+    if (ec) break;
+    path = path.parent_path() / target;
+  }
+  return path;
+}
+
+// Not to be renamed over: nodes that are no regular files, and open files by their descriptor, whose reader would keep
+// the old file.
+bool written_through(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    if (errno == ELOOP) throw StoreError("cannot write " + path.string() + ": " + reason());
+    return false;
+  }
+  std::error_code ec;
+  const std::string whole = fs::absolute(path, ec).lexically_normal().string();
+  return !S_ISREG(info.st_mode) || whole.starts_with("/dev/") || whole.starts_with("/proc/");
+}
+
+void write_through(const fs::path& path, std::string_view text) {
+  Descriptor file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (file.get() < 0 || !write_all(file.get(), text) || !file.close())
+    throw StoreError("cannot write " + path.string() + ": " + reason());
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path, std::uint64_t limit) {
@@ -84,7 +115,9 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
   return text;
 }
 
-void write_file_atomic(const fs::path& path, std::string_view text) {
+void write_file_atomic(const fs::path& given, std::string_view text) {
+  if (written_through(given)) return write_through(given, text);
+  const fs::path path = behind_links(given);
   const fs::path temporary = path.string() + ".tmp." + std::to_string(::getpid());
   {
     Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));

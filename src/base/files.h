@@ -13,7 +13,9 @@ namespace fs = std::filesystem;
 
 // Throws DataError when missing, not a regular file, or larger than `limit` bytes.
 std::string read_file(const fs::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
-// Temporary name in the same folder, fsync, rename: readers see the old or the new file. Throws StoreError.
+// Temporary name in the same folder, fsync, rename: readers see the old or the new file. A link stays one: the file it
+// names is replaced, or made. What is no regular file (a pipe, a device, what /dev/stdout stands for) is written
+// through, not replaced. Throws StoreError.
 void write_file_atomic(const fs::path& path, std::string_view text);
 // Appends `line` + '\n' in one write and fsyncs. Throws StoreError (disk full, read-only).
 void append_line(const fs::path& path, std::string_view line);

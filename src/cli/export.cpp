@@ -17,16 +17,15 @@ struct Options {
 ExitCode run(const Front&, const Options& options) {
   const RunFolder folder = open_run(options.folder, false);
   const ExportRows rows = export_rows(folder.plan.name, folder.records.records);
-  if (options.format == "csv") {
-    if (options.output.empty())
-      data(export_csv(rows));
-    else
-      write_file_atomic(options.output, export_csv(rows));
+  const bool text = options.format == "csv";
+  const std::string written = text ? export_csv(rows) : export_sqlite(rows);
+  if (options.output == "-" || (options.output.empty() && text)) {
+    data(written);
     return ExitCode::done;
   }
   const fs::path file = options.output.empty() ? folder.store.folder() / "records.sqlite" : fs::path(options.output);
-  export_sqlite(rows, file);
-  say(fmt::format("{}: table metrics, {} rows", file.string(), rows.rows.size()));
+  write_file_atomic(file, written);
+  if (!text) say(fmt::format("{}: table metrics, {} rows", file.string(), rows.rows.size()));
   return ExitCode::done;
 }
 
@@ -41,7 +40,8 @@ void add_export(CLI::App& app, Action& action) {
   verb->add_option("DIR", options->folder, "Run folder, or committed result (results/NAME)")->required();
   verb->add_option("--format", options->format, "csv or sqlite (default: csv)")
       ->check(CLI::IsMember({"csv", "sqlite"}));
-  verb->add_option("--output", options->output, "File (default: stdout for csv, DIR/records.sqlite for sqlite)");
+  verb->add_option("--output", options->output,
+                   "File, - for stdout (default: stdout for csv, DIR/records.sqlite for sqlite)");
 }
 
 }  // namespace stamp

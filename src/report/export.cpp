@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <sqlite3.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -45,6 +44,9 @@ std::string quoted_name(const std::string& name) {
 
 struct CloseDatabase {
   void operator()(sqlite3* d) const { sqlite3_close(d); }
+};
+struct FreeBytes {
+  void operator()(unsigned char* b) const { sqlite3_free(b); }
 };
 struct FinishStatement {
   void operator()(sqlite3_stmt* s) const { sqlite3_finalize(s); }
@@ -109,54 +111,50 @@ std::string export_csv(const ExportRows& rows) {
   return out;
 }
 
-void export_sqlite(const ExportRows& rows, const fs::path& file) {
-  const fs::path temporary = file.string() + ".tmp." + std::to_string(::getpid());
-  std::error_code ec;
-  fs::remove(temporary, ec);
-  {
-    sqlite3* raw = nullptr;
-    const int opened = sqlite3_open(temporary.c_str(), &raw);
-    const std::unique_ptr<sqlite3, CloseDatabase> db(raw);
-    const auto fail = [&] {
-      const std::string why = db ? sqlite3_errmsg(db.get()) : "out of memory";
-      std::error_code ignored;
-      fs::remove(temporary, ignored);
-      throw StoreError(fmt::format("cannot write {}: {}", file.string(), why));
-    };
-    if (opened != SQLITE_OK) fail();
-    std::string columns, places;
-    for (std::size_t c = 0; c < rows.columns.size(); ++c) {
-      columns += fmt::format("{}{} {}", c ? ", " : "", quoted_name(rows.columns[c]), rows.numeric[c] ? "REAL" : "TEXT");
-      places += c ? ", ?" : "?";
-    }
-    if (sqlite3_exec(db.get(), ("BEGIN; CREATE TABLE metrics (" + columns + ")").c_str(), nullptr, nullptr, nullptr) !=
-        SQLITE_OK)
-      fail();
-    sqlite3_stmt* raw_insert = nullptr;
-    if (sqlite3_prepare_v2(db.get(), ("INSERT INTO metrics VALUES (" + places + ")").c_str(), -1, &raw_insert,
-                           nullptr) != SQLITE_OK)
-      fail();
-    const std::unique_ptr<sqlite3_stmt, FinishStatement> insert(raw_insert);
-    for (const auto& row : rows.rows) {
-      for (std::size_t c = 0; c < row.size(); ++c) {
-        const int index = static_cast<int>(c) + 1;
-        if (row[c].empty()) {
-          sqlite3_bind_null(insert.get(), index);
-        } else if (rows.numeric[c]) {
-          double value = 0;
-          std::from_chars(row[c].data(), row[c].data() + row[c].size(), value);
-          sqlite3_bind_double(insert.get(), index, value);
-        } else {
-          sqlite3_bind_text(insert.get(), index, row[c].data(), static_cast<int>(row[c].size()), SQLITE_TRANSIENT);
-        }
-      }
-      if (sqlite3_step(insert.get()) != SQLITE_DONE) fail();
-      sqlite3_reset(insert.get());
-    }
-    if (sqlite3_exec(db.get(), "COMMIT", nullptr, nullptr, nullptr) != SQLITE_OK) fail();
+std::string export_sqlite(const ExportRows& rows) {
+  sqlite3* raw = nullptr;
+  const int opened = sqlite3_open(":memory:", &raw);
+  const std::unique_ptr<sqlite3, CloseDatabase> db(raw);
+  const auto expect = [&](bool good) {
+    if (!good) throw StoreError(fmt::format("cannot make a database: {}", db ? sqlite3_errmsg(db.get()) : "no memory"));
+  };
+  expect(opened == SQLITE_OK);
+  std::string columns, places;
+  for (std::size_t c = 0; c < rows.columns.size(); ++c) {
+    columns += fmt::format("{}{} {}", c ? ", " : "", quoted_name(rows.columns[c]), rows.numeric[c] ? "REAL" : "TEXT");
+    places += c ? ", ?" : "?";
   }
-  fs::rename(temporary, file, ec);
-  if (ec) throw StoreError(fmt::format("cannot replace {}: {}", file.string(), ec.message()));
+  const auto execute = [&](const std::string& sql) {
+    expect(sqlite3_exec(db.get(), sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  };
+  execute("BEGIN; CREATE TABLE metrics (" + columns + ")");
+  sqlite3_stmt* raw_insert = nullptr;
+  const std::string sql = "INSERT INTO metrics VALUES (" + places + ")";
+  const int prepared = sqlite3_prepare_v2(db.get(), sql.c_str(), -1, &raw_insert, nullptr);
+  std::unique_ptr<sqlite3_stmt, FinishStatement> insert(raw_insert);
+  expect(prepared == SQLITE_OK);
+  for (const auto& row : rows.rows) {
+    for (std::size_t c = 0; c < row.size(); ++c) {
+      const int index = static_cast<int>(c) + 1;
+      if (row[c].empty()) {
+        sqlite3_bind_null(insert.get(), index);
+      } else if (rows.numeric[c]) {
+        double value = 0;
+        std::from_chars(row[c].data(), row[c].data() + row[c].size(), value);
+        sqlite3_bind_double(insert.get(), index, value);
+      } else {
+        sqlite3_bind_text(insert.get(), index, row[c].data(), static_cast<int>(row[c].size()), SQLITE_TRANSIENT);
+      }
+    }
+    expect(sqlite3_step(insert.get()) == SQLITE_DONE);
+    sqlite3_reset(insert.get());
+  }
+  insert.reset();
+  execute("COMMIT");
+  sqlite3_int64 size = 0;
+  const std::unique_ptr<unsigned char, FreeBytes> bytes(sqlite3_serialize(db.get(), "main", &size, 0));
+  expect(bytes != nullptr);
+  return {reinterpret_cast<const char*>(bytes.get()), static_cast<std::size_t>(size)};
 }
 
 }  // namespace stamp

@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "base/files.h"
 #include "results/record.h"
 
 namespace stamp {
@@ -15,7 +14,7 @@ struct ExportRows {
 };
 ExportRows export_rows(const std::string& run, const std::vector<Record>& records);
 std::string export_csv(const ExportRows& rows);
-// One table `metrics`. Written beside and renamed, so that readers see the old or the new file. StoreError.
-void export_sqlite(const ExportRows& rows, const fs::path& file);
+// A database of one table `metrics`, as the bytes of its file.
+std::string export_sqlite(const ExportRows& rows);
 
 }  // namespace stamp

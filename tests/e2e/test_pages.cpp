@@ -44,6 +44,22 @@ TEST_CASE("report writes one page into the run folder, and to stdout on request"
   CHECK(data_in(shown.out)["runs"].size() == 1);
 }
 
+TEST_CASE("report writes behind a link and through a device, and leaves both as they are") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  std::filesystem::create_symlink("page.html", box.path() / "link");
+  CHECK(box.stamp({"report", "runs/tiny", "--output", "link"}).code == 0);
+  CHECK(std::filesystem::is_symlink(box.path() / "link"));
+  CHECK(data_in(slurp(box.path() / "page.html"))["runs"].size() == 1);
+  const Ended out = box.stamp({"report", "runs/tiny", "--output", "/dev/stdout"});
+  CHECK(out.code == 0);
+  CHECK(data_in(out.out)["runs"].size() == 1);
+  if (std::filesystem::exists("/dev/full")) {
+    CHECK(box.stamp({"report", "runs/tiny", "--output", "/dev/full"}).code == 5);
+    CHECK(std::filesystem::is_character_file("/dev/full"));
+  }
+}
+
 TEST_CASE("a report of a run with failed trials and a torn line shows both, and is no failure itself") {
   const Sandbox box;
   REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);

@@ -100,6 +100,11 @@ TEST_CASE("ls, show, log, table, export, plot data of a run") {
   CHECK(contains(exported.out, "quantization.sequence.transform"));
   CHECK(box.stamp({"export", "runs/tiny", "--format", "sqlite", "--output", "x.sqlite"}).code == 0);
   CHECK(slurp(box.path() / "x.sqlite").starts_with("SQLite format 3"));
+  CHECK(box.stamp({"export", "runs/tiny", "--output", "-"}).out == exported.out);
+  CHECK(box.stamp({"export", "runs/tiny", "--format", "sqlite", "--output", "-"}).out ==
+        slurp(box.path() / "x.sqlite"));
+  CHECK_FALSE(std::filesystem::exists(box.path() / "-"));
+  CHECK(box.stamp({"export", "runs/tiny", "--output", "no/such/x.csv"}).code == 5);
 
   CHECK(box.stamp({"plot", "runs/tiny", "--data-only"}).code == 0);
   CHECK(count(slurp(box.run_folder() / "plots" / "perplexity.csv"), "\n") == 7);

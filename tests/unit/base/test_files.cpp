@@ -1,3 +1,5 @@
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -27,6 +29,61 @@ TEST_CASE("an atomic write replaces the whole file and leaves nothing beside it"
   write_file_atomic(file, "two");
   CHECK(read_file(file) == "two");
   CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator{}) == 1);
+}
+
+TEST_CASE("a link stays a link: the file it names is written, or made", "[files]") {
+  const TemporaryFolder folder;
+  const fs::path link = folder.path() / "link", made = folder.path() / "made", inner = folder.path() / "in" / "inner";
+  write_file_atomic(folder.path() / "target", "one");
+  fs::create_symlink("target", link);
+  write_file_atomic(link, "two");
+  CHECK(fs::is_symlink(link));
+  CHECK(read_file(folder.path() / "target") == "two");
+  fs::create_directory(inner.parent_path());
+  fs::create_symlink("../made", inner);  // from where the link lies
+  write_file_atomic(inner, "new");
+  CHECK(fs::is_symlink(inner));
+  CHECK(read_file(made) == "new");
+  fs::create_symlink("circle", folder.path() / "circle");
+  CHECK_THROWS_AS(write_file_atomic(folder.path() / "circle", "x"), StoreError);
+  CHECK(fs::is_symlink(folder.path() / "circle"));
+}
+
+TEST_CASE("pipes and devices are written through, and stay what they are", "[files]") {
+  const TemporaryFolder folder;
+  const fs::path pipe = folder.path() / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  REQUIRE(reader >= 0);
+  write_file_atomic(pipe, "through\n");
+  char seen[16] = {};
+  CHECK(::read(reader, seen, sizeof seen) == 8);
+  CHECK(std::string(seen) == "through\n");
+  ::close(reader);
+  CHECK(fs::is_fifo(pipe));
+  write_file_atomic("/dev/null", "gone");
+  CHECK(fs::is_character_file("/dev/null"));
+  CHECK_THROWS_AS(write_file_atomic("/dev/full", "x"), StoreError);
+  CHECK(fs::is_character_file("/dev/full"));
+  CHECK_THROWS_AS(write_file_atomic(folder.path(), "x"), StoreError);  // a folder
+}
+
+TEST_CASE("an open file by its descriptor gets the text where it is", "[files]") {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path() / "open";
+  append_line(file, "before");
+  const int fd = ::open(file.c_str(), O_WRONLY);
+  REQUIRE(fd >= 0);
+  const auto inode = [&] {
+    struct stat info {};
+    ::stat(file.c_str(), &info);
+    return info.st_ino;
+  };
+  const auto was = inode();
+  write_file_atomic("/dev/fd/" + std::to_string(fd), "after\n");
+  ::close(fd);
+  CHECK(inode() == was);
+  CHECK(read_file(file) == "before\nafter\n");
 }
 
 TEST_CASE("appended lines end with a newline each", "[files]") {
