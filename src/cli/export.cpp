@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -16,7 +18,10 @@ struct Options {
 
 ExitCode run(const Front&, const Options& options) {
   const RunFolder folder = open_run(options.folder, false);
-  const ExportRows rows = export_rows(folder.plan.name, folder.records.records);
+  std::map<std::string, std::string> runs;
+  for (const VanishedTrial& v : folder.plan.vanished) runs[v.id] = v.from;
+  for (const FrozenTrial& t : folder.plan.trials) runs[t.id] = folder.plan.name;
+  const ExportRows rows = export_rows(runs, folder.records.records);
   const bool text = options.format == "csv";
   const std::string written = text ? export_csv(rows) : export_sqlite(rows);
   if (options.output == "-" || (options.output.empty() && text)) {

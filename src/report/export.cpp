@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <memory>
+#include <set>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -23,6 +24,12 @@ const std::vector<std::string>& fixed_columns() {
       "n",        "low",   "high",   "protocol", "activation_bits", "kv_bits",      "weight_bits",
       "revision", "dirty", "build",  "threads",  "finished",        "failure_kind", "failure_message"};
   return names;
+}
+
+bool always_a_number(const std::string& column) {
+  static const std::set<std::string> names{"value",           "n",       "low",         "high",
+                                           "activation_bits", "kv_bits", "weight_bits", "threads"};
+  return names.contains(column);
 }
 
 bool finite_number(const std::string& text) {
@@ -54,7 +61,7 @@ struct FinishStatement {
 
 }  // namespace
 
-ExportRows export_rows(const std::string& run, const std::vector<Record>& records) {
+ExportRows export_rows(const std::map<std::string, std::string>& runs, const std::vector<Record>& records) {
   ExportRows out;
   out.columns = fixed_columns();
   std::vector<std::string> settings;
@@ -64,8 +71,9 @@ ExportRows export_rows(const std::string& run, const std::vector<Record>& record
   out.columns.insert(out.columns.end(), settings.begin(), settings.end());
 
   for (const Record& r : records) {
+    const auto run = runs.find(r.id);
     const auto line = [&](const Metric* m) {
-      std::vector<std::string> f{run, r.id, r.status};
+      std::vector<std::string> f{run == runs.end() ? "" : run->second, r.id, r.status};
       const auto optional = [](const std::optional<double>& v) { return v ? number_text(*v) : std::string(); };
       if (m) {
         const std::vector<std::string> metric{
@@ -98,9 +106,9 @@ ExportRows export_rows(const std::string& run, const std::vector<Record>& record
       any = true;
       if (!finite_number(row[c])) out.numeric[c] = false;
     }
+    if (!any) out.numeric[c] = always_a_number(out.columns[c]);
     // Ids and revisions of digits only are names all the same.
-    if (!any || out.columns[c] == "id" || out.columns[c] == "run" || out.columns[c] == "revision")
-      out.numeric[c] = false;
+    if (out.columns[c] == "id" || out.columns[c] == "run" || out.columns[c] == "revision") out.numeric[c] = false;
   }
   return out;
 }

@@ -81,7 +81,7 @@ std::vector<std::string> unite(FrozenPlan& now, const FrozenPlan& before) {
   for (const FrozenTrial& t : before.trials) {
     earlier.insert(t.id);
     if (present.count(t.id)) continue;
-    now.vanished.push_back({t.id, t.spec, t.labels});
+    now.vanished.push_back({t.id, t.spec, t.labels, before.name});
     gone.push_back(labels_text(t.labels, t.id));
   }
   for (const VanishedTrial& v : before.vanished)
@@ -124,8 +124,11 @@ Json to_json(const FrozenPlan& plan) {
   for (const ExcludedCell& x : plan.excluded)
     j["excluded"].push_back({{"labels", x.labels}, {"because", x.because}, {"refused", x.refused}, {"by", x.by}});
   j["vanished"] = Json::array();
-  for (const VanishedTrial& v : plan.vanished)
-    j["vanished"].push_back({{"id", v.id}, {"labels", labels_json(v.labels)}, {"spec", v.spec}});
+  for (const VanishedTrial& v : plan.vanished) {
+    Json e = {{"id", v.id}, {"labels", labels_json(v.labels)}, {"spec", v.spec}};
+    if (!v.from.empty()) e["from"] = v.from;
+    j["vanished"].push_back(std::move(e));
+  }
   return j;
 }
 
@@ -165,7 +168,8 @@ FrozenPlan plan_from_json(const Json& j, const std::string& file) {
             {e.at("labels"), e.at("because").get<std::string>(), e.value("refused", false), e.value("by", "")});
     if (const auto list = j.find("vanished"); list != j.end())
       for (const Json& e : *list)
-        p.vanished.push_back({e.at("id").get<std::string>(), e.value("spec", Json::object()), labels_from(e)});
+        p.vanished.push_back(
+            {e.at("id").get<std::string>(), e.value("spec", Json::object()), labels_from(e), e.value("from", "")});
     return p;
   } catch (const Json::exception& e) {
     throw DataError(fmt::format("{}: not a plan of this program: {}", file, e.what()));

@@ -24,6 +24,7 @@ struct VanishedTrial {
   std::string id;
   Json spec;
   std::vector<Labels> labels;
+  std::string from;  // name of the experiment that made it; "" where an older program left the trial here
 };
 
 struct FrozenPlan {

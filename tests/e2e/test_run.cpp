@@ -178,6 +178,20 @@ TEST_CASE("an experiment that changed: new trials are added, vanished ones are r
   CHECK_FALSE(contains(box.stamp({"run", "experiment.yaml"}).err, "has changed"));
 }
 
+TEST_CASE("records of another experiment in the folder keep its name in an export") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  std::string text = experiment_text;
+  text.replace(text.find("name: tiny"), 10, "name: other");
+  text.replace(text.find("identity, haar, dct"), 19, "haar");
+  text.replace(text.find("context: 64, windows"), 20, "context: 65, windows");
+  box.write("other.yaml", text);
+  REQUIRE(box.stamp({"run", "other.yaml", "--output", "runs/tiny"}).code == 0);
+  const Ended csv = box.stamp({"export", "runs/tiny"});
+  CHECK(count(csv.out, "\ntiny,") == 2 * 6);
+  CHECK(count(csv.out, "\nother,") == 2 * 2);
+}
+
 TEST_CASE("a smoke run has its own folder, ids and settings, one trial a method") {
   const Sandbox box;
   const Ended run = box.stamp({"run", "experiment.yaml", "--smoke"});

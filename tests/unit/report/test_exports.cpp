@@ -214,8 +214,11 @@ TEST_CASE("export: one row a metric, one for a failure; SQLite holds the same") 
   failed.metrics.clear();
   failed.failure = Failure{"nan_metric", "it, \"says\" nan", "evaluate"};
   records.push_back(failed);
-  const ExportRows table = export_rows("toy", records);
+  const ExportRows table = export_rows({{"0001", "toy"}, {"0002", "older"}}, records);
   CHECK(table.rows.size() == 5);
+  CHECK(table.rows[0][0] == "toy");
+  CHECK(table.rows[2][0] == "older");
+  CHECK(table.rows[4][0].empty());
   const std::string csv = export_csv(table);
   CHECK(csv.find("\"it, \"\"says\"\" nan\"") != std::string::npos);
 
@@ -232,6 +235,15 @@ TEST_CASE("export: one row a metric, one for a failure; SQLite holds the same") 
   CHECK(std::string(reinterpret_cast<const char*>(sqlite3_column_text(query, 0))) == "0002");
   CHECK(sqlite3_column_double(query, 1) == 4.5);
   CHECK(std::string(reinterpret_cast<const char*>(sqlite3_column_text(query, 2))) == "quarot");
+  sqlite3_finalize(query);
+  // Columns of numbers are such without any value: `low` here, whose metrics have no interval.
+  REQUIRE(sqlite3_prepare_v2(db,
+                             "SELECT group_concat(name || ' ' || type) FROM pragma_table_info('metrics') WHERE name IN "
+                             "('low', 'high', 'unit', 'failure_kind', 'id')",
+                             -1, &query, nullptr) == SQLITE_OK);
+  REQUIRE(sqlite3_step(query) == SQLITE_ROW);
+  CHECK(std::string(reinterpret_cast<const char*>(sqlite3_column_text(query, 0))) ==
+        "id TEXT,unit TEXT,low REAL,high REAL,failure_kind TEXT");
   sqlite3_finalize(query);
   sqlite3_close(db);
 }
