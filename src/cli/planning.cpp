@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "data/text.h"
 #include "formats/checkpoint.h"
@@ -153,6 +154,7 @@ TrialSize Surroundings::size(const TrialSpec& spec) {
 Planned plan_experiment(const PlanRequest& request, const Catalog& catalog) {
   Planned p;
   const Experiment experiment = read_experiment(request.file, request.overrides, catalog);
+  check_table(experiment.table, request.file);
   p.schema = experiment.schema ? experiment.schema : std::make_shared<const Schema>(catalog);
   if (!request.only.empty()) p.only = Selection(request.only, *p.schema);
   ExpandOptions options;

@@ -155,7 +155,9 @@ ExitCode reproduce(const ShippedExperiment& shipped, const Options& options, con
   RunRequest request = options;
   request.file = short_path(shipped.file).string();
   const RunOutcome run = run_experiment(request, catalog);
-  if (run.code != ExitCode::done && run.code != ExitCode::trials_failed) return run.code;
+  // A table that is refused after the run (usage) takes nothing from the records.
+  const bool stands = run.code == ExitCode::done || run.code == ExitCode::trials_failed || run.code == ExitCode::usage;
+  if (!stands) return run.code;
 
   ExitCode pictures = ExitCode::done;
   if (!options.no_plots) pictures = attempt([&] { return plot_run({run.folder.string(), "", false}); });

@@ -61,15 +61,18 @@ void write_tables(const RunStore& store, const Table& table) {
   write_file_atomic(store.tables_folder() / "table.csv", csv(table));
 }
 
-// Table to stdout and into the folder; a table that cannot be made (mixed protocols) is said, the records stand.
-void show_table(const RunStore& store, const FrozenPlan& plan, const ReadRecords& records) {
+// Table to stdout and into the folder; a table that cannot be made (mixed protocols, a value that nothing measured) is
+// said, the records stand.
+bool show_table(const RunStore& store, const FrozenPlan& plan, const ReadRecords& records) {
   try {
     const std::optional<PaperEntry> paper = paper_of(plan.table);
     const Table table = make_table(report_source(plan, records), plan.table.layout, paper ? &*paper : nullptr);
     data(markdown(table));
     write_tables(store, table);
+    return true;
   } catch (const ConfigError& error) {
     say(fmt::format("no table: {}", error.what()));
+    return false;
   }
 }
 
@@ -88,7 +91,7 @@ ExitCode finish(const RunStore& store, const FrozenPlan& plan, const std::vector
       failed.push_back(fmt::format("  {}  {}", id, why));
     }
   }
-  show_table(store, plan, records);
+  const bool table = show_table(store, plan, records);
   if (!failed.empty()) {
     say(fmt::format("{} of {} trials failed:", failed.size(), selected.size()));
     for (const std::string& line : failed) say(line);
@@ -98,7 +101,8 @@ ExitCode finish(const RunStore& store, const FrozenPlan& plan, const std::vector
     return worker;
   }
   if (worker == ExitCode::store || worker == ExitCode::missing || worker == ExitCode::internal) return worker;
-  return failed.empty() ? ExitCode::done : ExitCode::trials_failed;
+  if (!failed.empty()) return ExitCode::trials_failed;
+  return table ? ExitCode::done : ExitCode::usage;
 }
 
 ExitCode run(const Front& front, const RunRequest& request) {

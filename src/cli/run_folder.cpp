@@ -12,6 +12,7 @@
 #include "base/gzip.h"
 #include "base/text.h"
 #include "cli/terminal.h"
+#include "report/table.h"
 #include "results/read_records.h"
 
 namespace stamp {
@@ -126,6 +127,23 @@ std::optional<PaperEntry> paper_of(const TableSpec& table) {
     return std::nullopt;
   }
   return find_paper(folder, table.paper);
+}
+
+void check_table(const TableSpec& table, const std::string& file) {
+  std::vector<std::string> faults;
+  const std::vector<std::string>& layouts = table_layouts();
+  if (!table.layout.empty() && std::find(layouts.begin(), layouts.end(), table.layout) == layouts.end())
+    faults.push_back(fmt::format("{}: table.layout: \"{}\"; one of: {}{}", file, table.layout, join(layouts, ", "),
+                                 did_you_mean(table.layout, layouts)));
+  std::error_code ec;
+  if (!table.paper.empty() && fs::is_directory(paper_folder(), ec)) {
+    try {
+      find_paper(paper_folder(), table.paper);
+    } catch (const ConfigError& error) {
+      faults.push_back(fmt::format("{}: {}", file, error.what()));
+    }
+  }
+  if (!faults.empty()) throw ConfigError(faults);
 }
 
 TrialPlace find_trial(const std::string& argument) {

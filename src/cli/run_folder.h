@@ -28,6 +28,9 @@ std::vector<Record> planned_records(const RunFolder& run);
 ReportSource report_source(const FrozenPlan& plan, const ReadRecords& records);
 // The table's paper entry, if it names one; a missing configs folder is said and costs the paper columns only.
 std::optional<PaperEntry> paper_of(const TableSpec& table);
+// Whether there is what the table of an experiment `file` names, before hours go by: its layout and, where the configs
+// folder is at hand, its paper entry. ConfigError with the nearest names.
+void check_table(const TableSpec& table, const std::string& file);
 
 // "DIR/TRIAL": the trial by its id or the first letters of it. ConfigError lists what there is.
 struct TrialPlace {

@@ -36,7 +36,8 @@ std::string validate_file(const std::string& file, const Options& options, const
   const Experiment experiment = read_experiment(file, options.overrides, catalog);
   const Plan plan = expand(experiment, catalog);
   for (const std::string& warning : plan.warnings) say("warning: " + warning);
-  if (!plan.table.paper.empty()) paper_of(plan.table);
+  check_table(plan.table, file);
+  if (!plan.table.paper.empty()) paper_of(plan.table);  // says that there is no configs folder
   return fmt::format("experiment {}, {} trials, {} excluded", experiment.name, plan.trials.size(),
                      plan.excluded.size());
 }

@@ -33,6 +33,10 @@ TEST_CASE("faults of the experiment file: exit code 2, place and nearest name, n
   expect(with("context: 64, windows", "context: -3, windows"), "context");
   expect(with("name: tiny\n", "name: tiny\nname: tiny\n"), "name");
   expect("a: [b\n", "bad.yaml");
+  // What the table names is looked up before anything runs.
+  expect(with("value: perplexity}", "value: perplexity, layout: gird}"), "did you mean \"grid\"");
+  expect(with("value: perplexity}", "value: perplexity, paper: stamp_table2.lama}"), "table.paper: no entry");
+  expect(with("value: perplexity}", "value: perplexity, paper: stamp_table2.lama}"), "bad.yaml");
   expect("", "bad.yaml");
   const Ended gone = box.stamp({"plan", "gone.yaml"});
   CHECK(gone.code == 2);
@@ -177,6 +181,22 @@ TEST_CASE("a table does not mix protocols: exit code 2 with both named") {
   CHECK(e.code == 2);
   CHECK(contains(e.err, "other windows"));
   CHECK(contains(e.err, "fake protocol"));
+}
+
+TEST_CASE("a run whose table is refused at the end: the records stand, exit code 2") {
+  const Sandbox box;
+  std::string text = experiment_text;
+  text.replace(text.find("value: perplexity"), 17, "value: perplexty");
+  box.write("experiment.yaml", text);
+  const Ended run = box.stamp({"run", "experiment.yaml"});
+  CHECK(run.code == 2);
+  CHECK(contains(run.err, "no table: table.value: no record has the metric \"perplexty\""));
+  CHECK(box.records().records.size() == 6);
+  text.replace(text.find("value: perplexty"), 16, "value: perplexity");
+  box.write("experiment.yaml", text);
+  const Ended again = box.stamp({"run", "experiment.yaml"});
+  CHECK(again.code == 0);
+  CHECK_FALSE(contains(again.err, "fake:"));
 }
 
 TEST_CASE("light verbs start in well under a tenth of a second") {
