@@ -1,12 +1,12 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "cli/figures.h"
 #include "cli/run_folder.h"
 #include "cli/steps.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/worker_process.h"
-#include "report/plot_data.h"
 
 namespace stamp {
 
@@ -32,13 +32,7 @@ ExitCode plot_run(const PlotRequest& options) {
   const RunFolder folder = open_run(options.folder, true);
   const ReportSource source = report_source(folder.plan, folder.records);
   const fs::path plots = folder.store.plots_folder();
-  make_folder(plots);
-  std::vector<std::string> names;
-  for (const PlotFile& file : plot_files(source)) {
-    write_file_atomic(plots / file.name, file.text);
-    names.push_back(file.name);
-  }
-  say(fmt::format("{}: {}", plots.string(), join(names, ", ")));
+  say(fmt::format("{}: {}", plots.string(), join(write_plot_data(folder.store, source), ", ")));
   if (options.data_only) return ExitCode::done;
 
   const fs::path script = scripts_folder() / "plot.py";
@@ -62,6 +56,7 @@ ExitCode plot_run(const PlotRequest& options) {
     throw Error(end.exited && end.code == 2 ? ExitCode::usage : ExitCode::internal,
                 fmt::format("{} ended with {}; the data it draws are in {}", script.filename().string(), end.text(),
                             plots.string()));
+  if (options.figure.empty()) remove_stale_figures(folder, source);
   return ExitCode::done;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "cli/explaining.h"
+#include "cli/figures.h"
 #include "cli/run_folder.h"
 #include "cli/steps.h"
 #include "cli/terminal.h"
@@ -15,8 +16,6 @@
 namespace stamp {
 
 namespace {
-
-constexpr std::uintmax_t largest_figure = 4 << 20;  // bytes; a page that nobody can open helps nobody
 
 // Runs and committed results as they are, other folders for those in them.
 std::vector<std::string> run_folders(const std::vector<std::string>& given) {
@@ -36,27 +35,6 @@ std::vector<std::string> run_folders(const std::vector<std::string>& given) {
   return out;
 }
 
-// Drawn by `stamp plot`: SVG where there is one, else PNG.
-std::vector<PageFigure> figures_of(const RunStore& store) {
-  std::vector<PageFigure> out;
-  std::set<std::string> names;
-  std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(store.plots_folder(), ec))
-    if (entry.path().extension() == ".svg" || entry.path().extension() == ".png") names.insert(entry.path().stem());
-  for (const std::string& name : names)
-    for (const auto& [extension, mime] : {std::pair{".svg", "image/svg+xml"}, {".png", "image/png"}}) {
-      const fs::path file = store.plots_folder() / (name + extension);
-      if (!fs::is_regular_file(file, ec)) continue;
-      if (fs::file_size(file, ec) > largest_figure) {
-        say(fmt::format("{}: left out, larger than {}", file.string(), bytes_text(largest_figure)));
-        continue;
-      }
-      out.push_back({name, mime, read_file(file)});
-      break;
-    }
-  return out;
-}
-
 PageRun page_run(const std::string& folder) {
   const RunFolder run = open_run(folder, true);
   PageRun page;
@@ -69,7 +47,12 @@ PageRun page_run(const std::string& folder) {
     say(fmt::format("{}: no paper values: {}", folder, error.what()));
     page.no_paper = error.what();
   }
-  page.figures = figures_of(run.store);
+  DrawnFigures drawn = drawn_figures(run, page.source);
+  page.figures = std::move(drawn.figures);
+  page.stale_figures = std::move(drawn.stale);
+  if (!page.stale_figures.empty())
+    say(fmt::format("{}: left out, drawn for other records than these: {}; run stamp plot again", folder,
+                    join(page.stale_figures, ", ")));
   page.explanations = page_explanations(page.source);
   return page;
 }
@@ -121,7 +104,8 @@ void add_report(CLI::App& app, Action& action) {
       verb->get_footer() +
       "\n\nThe page holds the table, values with intervals, the error of every slot by layer, all trials to\n"
       "sort and filter, where the transforms sit, caveats and provenance. Figures that `stamp plot` has drawn\n"
-      "are taken in. Several runs have an overview first, and what they measured alike stands in one table.\n"
+      "for these records are taken in. Several runs have an overview first, and what they measured alike stands in one "
+      "table.\n"
       "Failed trials, damaged lines and mixed protocols are shown as what they are.");
 }
 

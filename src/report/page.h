@@ -35,6 +35,7 @@ struct PageRun {
   std::vector<std::string> notices;  // torn and damaged lines, as the store reports them
   std::vector<PageFigure> figures;
   std::vector<PageExplanation> explanations;
+  std::vector<std::string> stale_figures;  // names of figures left out: drawn for other records than these
 };
 
 struct PageRequest {

@@ -327,6 +327,12 @@ std::string figure_part(const PageContext& context) {
         "<figure class=\"drawn\"><img src=\"{}\" alt=\"{}\" loading=\"lazy\"><figcaption>{}, as stamp plot drew "
         "it.</figcaption></figure>\n",
         data_uri(f.bytes, f.mime), html_text("figure " + f.name), html_text(f.name));
+  if (const auto& stale = context.run.stale_figures; !stale.empty())
+    out += fmt::format(
+        "<div class=\"callout\"><b>Left out:</b> {}. Drawn for other records than these; <code>stamp plot {}</code> "
+        "draws "
+        "them again.</div>\n",
+        html_text(join(stale, ", ")), html_text(context.run.folder));
   return out.empty() ? "<p class=\"muted\">Nothing to draw: no finished trial has a value.</p>\n" : out;
 }
 

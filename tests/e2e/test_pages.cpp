@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -81,6 +82,49 @@ TEST_CASE("a report of a run with failed trials and a torn line shows both, and 
   CHECK(data_in(page)["runs"][0]["counts"]["failed"] == 1);
 }
 
+TEST_CASE("report takes in figures of the records that are there, and names those of earlier ones") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  // A script that draws what there are data for.
+  box.write("scripts/plot.py",
+            "import pathlib, sys\nfolder = pathlib.Path(sys.argv[1])\nfor data in folder.glob('*.csv'):\n"
+            "    data.with_suffix('.png').write_bytes(b'drawn from ' + str(len(data.read_text())).encode())\n");
+  const std::map<std::string, std::string> scripts{{"STAMP_SCRIPTS", (box.path() / "scripts").string()}};
+  const auto page = [&] { return box.stamp({"report", "runs/tiny", "--output", "-"}); };
+  const auto figures = [](const Ended& made) { return count(made.out, "as stamp plot drew it"); };
+  REQUIRE(box.stamp({"plot", "runs/tiny"}, scripts).code == 0);
+  CHECK(figures(page()) == 3);  // perplexity, bound, energy
+  CHECK_FALSE(contains(page().out, "Left out:"));
+  REQUIRE(box.stamp({"plot", "runs/tiny", "--data-only"}).code == 0);  // nothing has changed: nor have the files
+  CHECK(figures(page()) == 3);
+
+  // Another experiment in the folder; its trials are among the old ones, so no record is newer than the figures.
+  std::string text = experiment_text;
+  text.replace(text.find("identity, haar, dct"), 19, "identity, haar");
+  box.write("experiment.yaml", text);
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  const Ended stale = page();
+  CHECK(stale.code == 0);
+  CHECK(figures(stale) == 0);
+  CHECK(contains(stale.out, "<b>Left out:</b> bound, energy, perplexity."));
+  CHECK(contains(stale.err, "run stamp plot again"));
+  // The data alone do not make the figures new.
+  REQUIRE(box.stamp({"plot", "runs/tiny", "--data-only"}).code == 0);
+  for (const char* name : {"bound", "energy", "perplexity"}) {
+    const std::filesystem::path picture = box.run_folder() / "plots" / (std::string(name) + ".png");
+    std::filesystem::last_write_time(picture, std::filesystem::last_write_time(picture) - std::chrono::minutes(1));
+  }
+  CHECK(figures(page()) == 0);
+  // Of a model that is no longer there: goes when everything is drawn again.
+  box.write("runs/tiny/plots/images-3.png", "old");
+  box.write("runs/tiny/plots/images.csv", "id\n");
+  REQUIRE(box.stamp({"plot", "runs/tiny"}, scripts).code == 0);
+  CHECK(figures(page()) == 3);
+  CHECK_FALSE(contains(page().out, "Left out:"));
+  CHECK_FALSE(std::filesystem::exists(box.run_folder() / "plots" / "images.csv"));
+  CHECK_FALSE(std::filesystem::exists(box.run_folder() / "plots" / "images-3.png"));
+}
+
 TEST_CASE("report reads committed results as they are, leaves them so, and puts several runs under an overview") {
   const Sandbox box;
   REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
@@ -88,9 +132,11 @@ TEST_CASE("report reads committed results as they are, leaves them so, and puts 
   box.write("results/packed/records.jsonl", slurp(box.run_folder() / "records.jsonl"));
   const std::string packed = (box.path() / "results/packed").string();
   REQUIRE(std::system(fmt::format("gzip {0}/plan.json {0}/records.jsonl", packed).c_str()) == 0);
+  box.write("results/packed/plots/bound.png", "of other times");  // committed with its records, and taken so
   const Ended made = box.stamp({"report", "results/packed"});
   INFO(made.err);
   CHECK(made.code == 0);
+  CHECK(contains(slurp(box.path() / "report.html"), "bound, as stamp plot drew it"));
   CHECK_FALSE(std::filesystem::exists(box.path() / "results/packed/report.html"));
   const Json alone = data_in(slurp(box.path() / "report.html"));
   CHECK(alone["runs"][0]["heat"]["kinds"][0] == "mlp.down_proj");  // slots are read too

@@ -219,6 +219,13 @@ TEST_CASE("figures are taken in as data, explanations as they are") {
   CHECK(page.find("2 trials") != std::string::npos);
 }
 
+TEST_CASE("figures of other records are named as left out") {
+  PageRequest r = request();
+  CHECK(report_page(r).find("Left out:") == std::string::npos);
+  r.runs[0].stale_figures = {"bound", "curves-<1>"};
+  CHECK(report_page(r).find("<b>Left out:</b> bound, curves-&lt;1&gt;.") != std::string::npos);
+}
+
 TEST_CASE("every method keeps its colour whatever else is drawn") {
   CHECK(method_colour("rtn") == 0);
   CHECK(method_colour("flatquant") == 7);
