@@ -4,6 +4,7 @@
 #include "cli/steps.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "config/schema.h"
 
 namespace stamp {
 
@@ -13,14 +14,15 @@ struct Options {
   std::string folder, against;
 };
 
-ExitCode run(const Front&, const Options& options) {
-  return check_run(options.folder, options.against);
+ExitCode run(const Front& front, const Options& options) {
+  return check_run(options.folder, options.against, front.catalog);
 }
 
 }  // namespace
 
-ExitCode check_run(const std::string& run_folder, const fs::path& against) {
-  const std::vector<Expectation> expectations = read_expectations(against);
+ExitCode check_run(const std::string& run_folder, const fs::path& against, const Catalog& catalog) {
+  const Schema schema(catalog);
+  const std::vector<Expectation> expectations = read_expectations(against, &schema);
   const RunFolder folder = open_run(run_folder, false);
   const std::vector<Verdict> verdicts = check(report_source(folder.plan, folder.records), expectations);
   data(verdicts_text(verdicts));

@@ -11,6 +11,7 @@
 #include "cli/steps.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "config/schema.h"
 #include "report/changes.h"
 #include "sweep/shipped.h"
 
@@ -122,14 +123,14 @@ ExitCode attempt(const std::function<ExitCode()>& step) {
   }
 }
 
-ExitCode check_shipped(const ShippedExperiment& shipped, const fs::path& run) {
+ExitCode check_shipped(const ShippedExperiment& shipped, const fs::path& run, const Catalog& catalog) {
   if (shipped.expected.empty()) {
     say("no expectations belong to this experiment: nothing to check");
     return ExitCode::done;
   }
   say(fmt::format("checking against {}", short_path(shipped.expected).string()));
   data("\n");
-  return check_run(run.string(), shipped.expected);
+  return check_run(run.string(), shipped.expected, catalog);
 }
 
 ExitCode show_changes(const ShippedExperiment& shipped, const fs::path& folder) {
@@ -151,7 +152,8 @@ ExitCode show_changes(const ShippedExperiment& shipped, const fs::path& folder) 
 
 ExitCode reproduce(const ShippedExperiment& shipped, const Options& options, const Catalog& catalog) {
   // A fault in the expectations is told before the hours of a run, not after them.
-  if (!shipped.expected.empty()) read_expectations(shipped.expected);
+  const Schema schema(catalog);
+  if (!shipped.expected.empty()) read_expectations(shipped.expected, &schema);
   RunRequest request = options;
   request.file = short_path(shipped.file).string();
   const RunOutcome run = run_experiment(request, catalog);
@@ -167,7 +169,7 @@ ExitCode reproduce(const ShippedExperiment& shipped, const Options& options, con
   if (options.smoke) {
     say("a smoke run's numbers are no results: neither checked nor compared");
   } else {
-    checked = attempt([&] { return check_shipped(shipped, run.folder); });
+    checked = attempt([&] { return check_shipped(shipped, run.folder, catalog); });
     compared = attempt([&] { return show_changes(shipped, run.folder); });
   }
   // Trials without a result come first: what holds or misses beside them is not the whole.

@@ -36,6 +36,6 @@ struct ReportRequest {
 ExitCode report_runs(const ReportRequest& request);
 
 // Prints a verdict an expectation; `outside_tolerance` when one misses.
-ExitCode check_run(const std::string& run_folder, const fs::path& against);
+ExitCode check_run(const std::string& run_folder, const fs::path& against, const Catalog& catalog);
 
 }  // namespace stamp

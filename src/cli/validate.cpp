@@ -4,6 +4,7 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "config/compose.h"
+#include "config/schema.h"
 #include "config/yaml.h"
 #include "sweep/plan.h"
 
@@ -26,7 +27,10 @@ bool names_a_model(const std::string& file) {
 std::string validate_file(const std::string& file, const Options& options, const Catalog& catalog) {
   const YamlNode root = read_yaml(file);
   if (root.find("entries")) return fmt::format("paper values, {} entries", read_paper(file).size());
-  if (root.find("expectations")) return fmt::format("{} expectations", read_expectations(file).size());
+  if (root.find("expectations")) {
+    const Schema schema(catalog);
+    return fmt::format("{} expectations", read_expectations(file, &schema).size());
+  }
   const bool piece =
       root.is_map() && !root.find("name") && !root.find("evaluate") && (!root.find("sweep") || !names_a_model(file));
   if (piece && options.overrides.empty()) {

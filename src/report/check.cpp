@@ -24,7 +24,8 @@ Verdict judge(const ReportSource& source, const Expectation& e) {
   Verdict v;
   v.expectation = &e;
   static const Json none = Json::object();
-  std::size_t matched = 0, failed = 0, pending = 0, without = 0;
+  std::size_t matched = 0, failed = 0, pending = 0;
+  std::vector<std::string> measured;  // of trials without the metric
   std::string last_failure;
   for (const ReportTrial& t : source.trials) {
     const Json& spec = t.record ? t.record->spec : none;
@@ -44,7 +45,7 @@ Verdict judge(const ReportSource& source, const Expectation& e) {
     }
     const Metric* m = find_metric(*t.record, e.metric);
     if (!m) {
-      ++without;
+      for (const Metric& other : t.record->metrics) measured.push_back(other.name);
       continue;
     }
     const double off = distance(e, m->value);
@@ -59,7 +60,7 @@ Verdict judge(const ReportSource& source, const Expectation& e) {
     v.reason = matched == 0  ? "no trial matches"
                : failed > 0  ? fmt::format("the trial failed ({})", last_failure)
                : pending > 0 ? "not run yet"
-                             : fmt::format("no metric {}", e.metric);
+                             : fmt::format("no metric {}{}", e.metric, did_you_mean(e.metric, measured));
     return v;
   }
   const double allowed = e.relative ? *e.relative : *e.absolute;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "config/schema.h"
 #include "config/yaml.h"
 
 namespace stamp {
@@ -68,7 +69,7 @@ class StrictMap {
     return n->items;
   }
   // path -> scalar, or a list of alternatives
-  Json conditions(const char* key) const {
+  Json conditions(const char* key, const Schema* schema = nullptr) const {
     Json out = Json::object();
     const YamlNode* n = need(key);
     if (!n) return out;
@@ -86,11 +87,31 @@ class StrictMap {
         faults_.push_back(at(e.value.place, fmt::format("{}.{}.{}: should be a value or a list of values, is {}",
                                                         where_, key, e.key, describe_node(e.value))));
       }
+      if (schema && out.contains(e.key)) check_condition(key, e, out[e.key], *schema);
     }
     return out;
   }
 
  private:
+  void check_condition(const char* key, const YamlEntry& e, const Json& given, const Schema& schema) const {
+    if (e.key == "repeat") return;  // of a sweep, told apart by its number
+    const std::vector<const Field*> fields = schema.find(e.key);
+    if (fields.empty()) {
+      faults_.push_back(at(e.key_place, fmt::format("{}.{}.{}: no such setting{}", where_, key, e.key,
+                                                    did_you_mean(e.key, schema.paths()))));
+      return;
+    }
+    for (const Json& value : given.is_array() ? given : Json::array({given})) {
+      std::string why;
+      const bool allowed = std::any_of(fields.begin(), fields.end(), [&](const Field* f) {
+        const bool alone = f->type == Field::Type::names && !(f->automatic && value == "auto");
+        const std::string fault = check_value(*f, alone ? Json::array({value}) : value);
+        if (why.empty()) why = fault;
+        return fault.empty();
+      });
+      if (!allowed) faults_.push_back(at(e.value.place, fmt::format("{}.{}.{}: {}", where_, key, e.key, why)));
+    }
+  }
   Json scalar(const YamlNode& n) const {
     const YamlScalar s = n.is_scalar() ? scalar_of(n) : YamlScalar{};
     if (!n.is_scalar() || s.type == YamlScalar::Type::malformed || s.type == YamlScalar::Type::null)
@@ -159,7 +180,7 @@ PaperEntry find_paper(const fs::path& folder, const std::string& id) {
       fmt::format("table.paper: no entry \"{}\" in {}{}", id, (folder / "*.yaml").string(), did_you_mean(id, ids)));
 }
 
-std::vector<Expectation> read_expectations(const fs::path& file) {
+std::vector<Expectation> read_expectations(const fs::path& file, const Schema* schema) {
   const YamlNode root = read_yaml(file);
   Faults faults;
   const StrictMap map(root, "file", {"schema", "expectations"}, faults);
@@ -170,7 +191,7 @@ std::vector<Expectation> read_expectations(const fs::path& file) {
     Expectation e;
     e.place = node.place;
     e.id = m.text("id");
-    e.when = m.conditions("when");
+    e.when = m.conditions("when", schema);
     e.metric = m.text("metric");
     e.value = m.number("value").value_or(0);
     e.source = m.text("source");

@@ -10,6 +10,8 @@
 
 namespace stamp {
 
+class Schema;
+
 struct PaperValue {
   Json when;  // settings -> value or alternatives
   std::string metric;
@@ -43,6 +45,8 @@ PaperEntry find_paper(const fs::path& folder, const std::string& id);
 
 //   schema: 1
 //   expectations: [{id, when, metric, value, tolerance: {relative: x} or {absolute: x}, source}]
-std::vector<Expectation> read_expectations(const fs::path& file);
+// With a schema, the paths of `when` must be settings and their values such as a file may give; without, an expectation
+// that nothing can ever meet is only found untested.
+std::vector<Expectation> read_expectations(const fs::path& file, const Schema* schema = nullptr);
 
 }  // namespace stamp

@@ -159,6 +159,32 @@ TEST_CASE("compare and check on two runs") {
   CHECK(contains(misses.out, "MISSES"));
 }
 
+TEST_CASE("an expectation that no trial can ever meet is a fault of its file, not untested") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  const auto with = [&](const std::string& when) {
+    box.write("expected.yaml", "schema: 1\nexpectations:\n  - id: a\n    when: {" + when +
+                                   "}\n    metric: perplexity\n    value: 1\n    tolerance: {absolute: 1}\n    source: "
+                                   "here\n");
+    const Ended check = box.stamp({"check", "runs/tiny", "--against", "expected.yaml"});
+    const Ended valid = box.stamp({"validate", "expected.yaml"});
+    CHECK((check.code == 2) == (valid.code == 2));
+    CHECK((check.code != 2 || (check.out.empty() && check.err == valid.err)));
+    return valid;
+  };
+  const Ended path = with("quantization.metod: rtn");
+  CHECK(path.code == 2);
+  CHECK(contains(path.err, "expected.yaml:4:12: expectation.when.quantization.metod: no such setting"));
+  CHECK(contains(path.err, "did you mean \"quantization.method\""));
+  const Ended value = with("quantization.method: [rtn, rtm]");
+  CHECK(value.code == 2);
+  CHECK(contains(value.err, "expected.yaml:4:"));
+  CHECK(contains(value.err, "did you mean \"rtn\""));
+  // In no trial of this run, or a repeat: untested.
+  CHECK(with("quantization.method: quarot").code == 0);
+  CHECK(with("repeat: 3, evaluate: slot_error, quantization.sequence.levels: auto, data.windows: [2, 4]").code == 0);
+}
+
 TEST_CASE("describe, doctor, completion follow the catalog") {
   const Sandbox box;
   const Ended all = box.stamp({"describe"});

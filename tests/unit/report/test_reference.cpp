@@ -117,6 +117,8 @@ TEST_CASE("check: untested says why") {
   other = expect(1, 1);
   other.metric = "accuracy";
   CHECK(reason(other) == "no metric accuracy");
+  other.metric = "perplexty";
+  CHECK(reason(other) == "no metric perplexty (did you mean \"perplexity\"?)");
   s.trials[0].record->status = "failed";
   s.trials[0].record->failure = Failure{"nan_metric", "", ""};
   CHECK(reason(expect(1, 1)) == "the trial failed (nan_metric)");
