@@ -100,17 +100,17 @@ ExitCode run(const Front& front, const Options& options) {
   set_states(
       planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
       [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
-  const SharedWork work = shared_work(planned.plan, front.catalog);
+  const Plan part = selected_part(planned);
+  const SharedWork work = shared_work(part, front.catalog);
   const Machine machine = this_machine(Measure::if_unknown);
   const Estimate guess = estimate(
-      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, front.catalog, machine);
+      part, records, [&](const TrialSpec& s) { return around.size(s); }, front.catalog, machine);
 
   if (options.format == "json") {
     data(to_json(freeze(planned.plan, *planned.schema)).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
     return ExitCode::done;
   }
-  std::string sentence = plan_sentence(planned.plan, work, guess);
-  data(sentence + "\n\n" + plan_text(planned.plan, planned.only, *planned.schema));
+  data(selected_sentence(planned, part, work, guess) + "\n\n" + plan_text(planned.plan, planned.only, *planned.schema));
   const auto n = [](std::size_t count, const char* one) {
     return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
   };

@@ -6,11 +6,13 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "data/text.h"
 #include "formats/checkpoint.h"
 #include "models/info/architecture.h"
+#include "report/source.h"
 #include "tasks/task.h"
 
 namespace stamp {
@@ -151,6 +153,46 @@ TrialSize Surroundings::size(const TrialSpec& spec) {
   return size;
 }
 
+namespace {
+
+// What the trials have at the paths that --only names: "quantization.method is rtn, smoothquant".
+std::string there_is(const Planned& p, const std::string& only) {
+  std::vector<std::string> paths, parts;
+  for (const std::string& condition : split(only, ',')) {
+    const std::string path = trim(condition.substr(0, condition.find('=')));
+    if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);
+  }
+  for (const std::string& path : paths) {
+    std::vector<std::string> values;
+    for (const PlannedTrial& t : p.plan.trials) {
+      const std::optional<Json> value = p.schema->value(t.spec, path);
+      const std::string text = value ? setting_text(*value) : "";
+      if (value && std::find(values.begin(), values.end(), text) == values.end()) values.push_back(text);
+    }
+    parts.push_back(values.empty() ? fmt::format("no trial has {}", path)
+                                   : fmt::format("{} is {}", path, join(values, ", ")));
+  }
+  return join(parts, "; ");
+}
+
+}  // namespace
+
+Plan selected_part(const Planned& planned) {
+  Plan part = planned.plan;
+  if (planned.only.empty()) return part;
+  std::erase_if(part.trials, [&](const PlannedTrial& t) { return !planned.only.covers(t.spec, *planned.schema); });
+  part.merged = 0;
+  for (const PlannedTrial& t : part.trials) part.merged += t.labels.size() - 1;
+  return part;
+}
+
+std::string selected_sentence(const Planned& planned, const Plan& part, const SharedWork& work, const Estimate& guess) {
+  const std::size_t out = planned.plan.trials.size() - part.trials.size();
+  std::string text = plan_sentence(part, work, guess);
+  if (out > 0) text += fmt::format("; {} trial{} left out by --only", out, out == 1 ? "" : "s");
+  return text;
+}
+
 Planned plan_experiment(const PlanRequest& request, const Catalog& catalog) {
   Planned p;
   const Experiment experiment = read_experiment(request.file, request.overrides, catalog);
@@ -168,6 +210,9 @@ Planned plan_experiment(const PlanRequest& request, const Catalog& catalog) {
     }
   };
   p.plan = expand(experiment, catalog, options);
+  if (!p.plan.trials.empty() && selected_part(p).trials.empty())
+    throw ConfigError(
+        fmt::format("--only: {}: no trial of the plan matches; {}", request.only, there_is(p, request.only)));
   for (const std::string& warning : p.plan.warnings) say("warning: " + warning);
   if (!request.output.empty())
     p.folder = request.output;

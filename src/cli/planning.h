@@ -56,7 +56,11 @@ struct Planned {
   Selection only;
   fs::path folder;
 };
-// Reads and expands; says warnings on stderr. ConfigError.
+// Reads and expands; says warnings on stderr. ConfigError, also when `--only` leaves no trial.
 Planned plan_experiment(const PlanRequest& request, const Catalog& catalog);
+// The plan of the trials that `--only` selects, for counting and estimates; folders hold the whole one.
+Plan selected_part(const Planned& planned);
+// plan_sentence of that part, and how many trials it leaves out.
+std::string selected_sentence(const Planned& planned, const Plan& part, const SharedWork& work, const Estimate& guess);
 
 }  // namespace stamp

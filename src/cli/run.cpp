@@ -127,14 +127,14 @@ RunOutcome run_experiment(const RunRequest& options, const Catalog& catalog) {
   set_states(
       planned.plan, records, [&](const TrialSpec& s) { return around.missing(s); },
       [&](const TrialSpec& s, const Record& r) { return around.stale(s, r); });
+  const Plan part = selected_part(planned);
   const Estimate guess = estimate(
-      planned.plan, records, [&](const TrialSpec& s) { return around.size(s); }, catalog, this_machine(Measure::never));
-  say(plan_sentence(planned.plan, shared_work(planned.plan, catalog), guess));
+      part, records, [&](const TrialSpec& s) { return around.size(s); }, catalog, this_machine(Measure::never));
+  say(selected_sentence(planned, part, shared_work(part, catalog), guess));
   const FrozenPlan frozen = freeze_into(store, planned, options.smoke);
 
   std::vector<std::string> selected, todo, missing;
-  for (const PlannedTrial& t : planned.plan.trials) {
-    if (!planned.only.covers(t.spec, *planned.schema)) continue;
+  for (const PlannedTrial& t : part.trials) {
     selected.push_back(t.id);
     if (t.state == TrialState::missing) {
       const std::string line = "  " + t.reason;
@@ -143,10 +143,7 @@ RunOutcome run_experiment(const RunRequest& options, const Catalog& catalog) {
       todo.push_back(t.id);
     }
   }
-  if (selected.empty()) {
-    if (!planned.only.empty()) throw ConfigError(fmt::format("--only: {}: no trial of the plan matches", options.only));
-    say("the plan has no trial to run");
-  }
+  if (selected.empty()) say("the plan has no trial to run");
   if (!missing.empty()) {
     say("skipped, because something they need is missing:");
     for (const std::string& line : missing) say(line);

@@ -63,9 +63,13 @@ TEST_CASE("--set and --only are read by the same schema") {
   CHECK(only.code == 2);
   CHECK(contains(only.err, "quantization.method"));
   CHECK(box.stamp({"plan", "experiment.yaml", "--only", "quantization.method=rtm"}).code == 2);
-  const Ended none = box.stamp({"run", "experiment.yaml", "--only", "quantization.method=quarot"});
-  CHECK(none.code == 2);
-  CHECK(contains(none.err, "no trial"));
+  for (const char* verb : {"plan", "run"}) {
+    const Ended none = box.stamp({verb, "experiment.yaml", "--only", "quantization.method=quarot"});
+    CHECK(none.code == 2);
+    CHECK(none.out.empty());
+    CHECK(contains(none.err, "no trial of the plan matches; quantization.method is rtn, smoothquant"));
+  }
+  CHECK_FALSE(std::filesystem::exists(box.path() / "runs"));
 }
 
 TEST_CASE("a missing text is a reason, exit code 6") {

@@ -77,6 +77,23 @@ TEST_CASE("plan writes nothing and reads like a sentence") {
   CHECK(json["excluded"].size() == 3);
 }
 
+TEST_CASE("a plan counts and estimates what --only selects, and says how many trials it leaves out") {
+  const Sandbox box;
+  const std::string only = "quantization.method=rtn,quantization.sequence.transform=haar";
+  const Ended plan = box.stamp({"plan", "experiment.yaml", "--only", only, "--explain"});
+  INFO(plan.out);
+  CHECK(plan.code == 0);
+  CHECK(plan.out.starts_with("1 trial: 1 new; 1 model, "));
+  CHECK(contains(plan.out, "; 5 trials left out by --only\n"));
+  CHECK(count(plan.out, "not selected by --only") == 5);
+  CHECK(count(plan.out, "in memory") == 1);  // of the parts of the estimate
+  const Ended run = box.stamp({"run", "experiment.yaml", "--only", only});
+  CHECK(contains(run.err, "1 trial: 1 new; 1 model, "));
+  CHECK(contains(run.err, "; 5 trials left out by --only"));
+  CHECK(box.ids().size() == 6);
+  CHECK_FALSE(contains(box.stamp({"plan", "experiment.yaml"}).out, "--only"));
+}
+
 TEST_CASE("ls, show, log, table, export, plot data of a run") {
   const Sandbox box;
   REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
