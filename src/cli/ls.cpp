@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "base/text.h"
 #include "cli/run_folder.h"
@@ -58,24 +57,22 @@ ExitCode run(const Front&, const Options& options) {
     data(run_text(open_run(options.folder, false)));
     return ExitCode::done;
   }
-  std::error_code ec;
-  std::set<fs::path> folders;
-  for (const auto& entry : fs::directory_iterator(options.folder, ec))
-    if (has_results(entry.path().string())) folders.insert(entry.path());
-  if (folders.empty()) read_plan(fs::path(options.folder) / "plan.json");  // says what is wrong with the folder
   std::vector<std::vector<std::string>> rows{{"run", "experiment", "trials", "done", "failed"}};
-  for (const fs::path& folder : folders) {
-    const RunFolder one = open_run(folder.string(), false);
+  const auto damaged = each_run(options.folder, false, [&](const std::string& folder, const RunFolder& one) {
     std::size_t done = 0, failed = 0;
     for (const FrozenTrial& t : one.plan.trials) {
       const Record* r = one.records.find(t.id);
       if (r) ++(r->status == "done" ? done : failed);
     }
-    rows.push_back({folder.string(), one.plan.name, std::to_string(one.plan.trials.size()), std::to_string(done),
-                    std::to_string(failed)});
+    rows.push_back(
+        {folder, one.plan.name, std::to_string(one.plan.trials.size()), std::to_string(done), std::to_string(failed)});
+  });
+  for (const DamagedRun& d : damaged) {
+    rows.push_back({d.folder, "damaged"});
+    fail(d.why);
   }
   data(columns(rows));
-  return ExitCode::done;
+  return damaged.empty() ? ExitCode::done : ExitCode::missing;
 }
 
 }  // namespace

@@ -1,8 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <set>
-
 #include "base/text.h"
 #include "cli/explaining.h"
 #include "cli/figures.h"
@@ -17,26 +14,7 @@ namespace stamp {
 
 namespace {
 
-// Runs and committed results as they are, other folders for those in them.
-std::vector<std::string> run_folders(const std::vector<std::string>& given) {
-  std::vector<std::string> out;
-  for (const std::string& folder : given) {
-    if (has_results(folder)) {
-      out.push_back(folder);
-      continue;
-    }
-    std::set<std::string> inside;
-    std::error_code ec;
-    for (const auto& entry : fs::directory_iterator(folder, ec))
-      if (has_results(entry.path().string())) inside.insert(entry.path().string());
-    if (inside.empty()) read_plan(fs::path(folder) / "plan.json");  // says what is wrong with the folder
-    out.insert(out.end(), inside.begin(), inside.end());
-  }
-  return out;
-}
-
-PageRun page_run(const std::string& folder) {
-  const RunFolder run = open_run(folder, true);
+PageRun page_run(const std::string& folder, const RunFolder& run) {
   PageRun page;
   page.folder = folder;
   page.source = report_source(run.plan, run.records);
@@ -65,8 +43,22 @@ ExitCode run(const Front&, const ReportRequest& request) {
 
 ExitCode report_runs(const ReportRequest& options) {
   PageRequest request;
-  const std::vector<std::string> folders = run_folders(options.folders);
-  for (const std::string& folder : folders) request.runs.push_back(page_run(folder));
+  // Runs and committed results as they are, other folders for those in them.
+  for (const std::string& folder : options.folders) {
+    if (has_results(folder)) {
+      request.runs.push_back(page_run(folder, open_run(folder, true)));
+      continue;
+    }
+    const auto damaged = each_run(folder, true, [&](const std::string& inside, const RunFolder& run) {
+      request.runs.push_back(page_run(inside, run));
+    });
+    for (const DamagedRun& d : damaged) {
+      fail(d.why);
+      request.damaged.push_back(d.why);
+    }
+  }
+  if (request.runs.empty()) throw DataError("no run that could be read: no page is made");
+  const ExitCode end = request.damaged.empty() ? ExitCode::done : ExitCode::missing;
   request.made = utc_now();
   const Json code = code_provenance();
   request.program = fmt::format("stamp, revision {}{}", code.value("revision", "unknown").substr(0, 12),
@@ -74,17 +66,18 @@ ExitCode report_runs(const ReportRequest& options) {
   const std::string page = report_page(request);
   if (options.output == "-") {
     data(page);
-    return ExitCode::done;
+    return end;
   }
   fs::path output = options.output;
   if (output.empty())
     // What is committed stays as it is.
-    output = folders.size() == 1 && is_run_folder(folders.front()) ? fs::path(folders.front()) / "report.html"
-                                                                   : fs::path("report.html");
+    output = request.runs.size() == 1 && is_run_folder(request.runs.front().folder)
+                 ? fs::path(request.runs.front().folder) / "report.html"
+                 : fs::path("report.html");
   write_file_atomic(output, page);
-  say(fmt::format("{}: {}, {} run{}", output.string(), bytes_text(page.size()), folders.size(),
-                  folders.size() == 1 ? "" : "s"));
-  return ExitCode::done;
+  say(fmt::format("{}: {}, {} run{}", output.string(), bytes_text(page.size()), request.runs.size(),
+                  request.runs.size() == 1 ? "" : "s"));
+  return end;
 }
 
 void add_report(CLI::App& app, Action& action) {

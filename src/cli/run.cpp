@@ -37,8 +37,16 @@ FrozenPlan freeze_into(const RunStore& store, const Planned& planned, bool smoke
   FrozenPlan frozen = freeze(planned.plan, *planned.schema);
   frozen.smoke = smoke;
   std::error_code ec;
-  if (fs::exists(store.plan_path(), ec))
-    for (const std::string& line : unite(frozen, read_plan(store.plan_path()))) say(line);
+  if (fs::exists(store.plan_path(), ec)) {
+    try {
+      for (const std::string& line : unite(frozen, read_plan(store.plan_path()))) say(line);
+    } catch (const DataError& error) {
+      throw DataError(
+          fmt::format("{}\nMove this file away and run again: the plan is made anew, and records in the folder are "
+                      "kept and counted.",
+                      error.what()));
+    }
+  }
   write_plan(store.plan_path(), frozen);
   return frozen;
 }

@@ -19,6 +19,12 @@ namespace stamp {
 
 namespace {
 
+// "runs/a" of "runs/a//".
+std::string plain_folder(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 // The folder a variable names, else that of the sources, else the installed one.
 fs::path resource(const char* variable, const char* inside) {
   if (const char* given = std::getenv(variable); given && *given) return given;
@@ -89,6 +95,26 @@ RunFolder open_committed(const fs::path& folder, bool with_slots) {
   return run;
 }
 
+std::vector<DamagedRun> each_run(const std::string& folder, bool with_slots, const RunVisitor& visit) {
+  std::vector<DamagedRun> damaged;
+  std::set<fs::path> inside;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(folder, ec))
+    if (has_results(entry.path().string())) inside.insert(entry.path());
+  if (inside.empty()) read_plan(fs::path(folder) / "plan.json");  // says what is wrong with the folder
+  for (const fs::path& one : inside) {
+    RunFolder run;
+    try {
+      run = open_run(one.string(), with_slots);
+    } catch (const Error& error) {
+      damaged.push_back({one.string(), error.what()});
+      continue;
+    }
+    visit(one.string(), run);
+  }
+  return damaged;
+}
+
 std::vector<Record> planned_records(const RunFolder& run) {
   std::vector<Record> out;
   for (const FrozenTrial& t : run.plan.trials)
@@ -151,10 +177,11 @@ TrialPlace find_trial(const std::string& argument) {
     const RunFolder run = open_run(argument, false);
     std::vector<std::string> ids;
     for (const FrozenTrial& t : run.plan.trials) ids.push_back(t.id);
-    throw ConfigError(fmt::format("{}: name a trial of this folder too, as {}/TRIAL; it has {}", argument, argument,
-                                  join(ids, ", ")));
+    const std::string folder = plain_folder(argument);
+    throw ConfigError(
+        fmt::format("{}: name a trial of this folder too, as {}/TRIAL; it has {}", folder, folder, join(ids, ", ")));
   }
-  const fs::path path(argument);
+  const fs::path path(plain_folder(argument));
   TrialPlace place;
   place.run = open_run(path.parent_path().empty() ? "." : path.parent_path().string(), true);
   const std::string wanted = path.filename().string();

@@ -1,5 +1,6 @@
 // Run folders as the verbs see them.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,13 @@ RunFolder open_run(const std::string& folder, bool with_slots);
 bool has_results(const std::string& folder);  // one or the other
 bool is_committed_result(const fs::path& folder);
 RunFolder open_committed(const fs::path& folder, bool with_slots = false);
+// The run folders and committed results in a folder, by name, one at a time. Gives those that cannot be read with the
+// reason, so that one damaged plan does not hide the others. DataError when there are none.
+struct DamagedRun {
+  std::string folder, why;
+};
+using RunVisitor = std::function<void(const std::string& folder, const RunFolder& run)>;
+std::vector<DamagedRun> each_run(const std::string& folder, bool with_slots, const RunVisitor& visit);
 // The newest records of the plan's trials, in its order.
 std::vector<Record> planned_records(const RunFolder& run);
 

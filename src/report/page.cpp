@@ -333,6 +333,9 @@ std::string report_page(const PageRequest& request) {
   out += "<a class=\"skip\" href=\"#main\">to the content</a>\n<header><h1>" + html_text(title_of(request)) +
          "</h1>\n<p class=\"muted\">Made " + html_text(request.made) + " by " + html_text(request.program) +
          ".</p></header>\n" + navigation(contexts) + "<main id=\"main\">\n";
+  if (!request.damaged.empty())
+    out += "<div class=\"callout bad\"><b>Not on this page, because they cannot be read:</b>" +
+           html_list(request.damaged) + "</div>\n";
   out += overview_part(overview);
   for (const PageContext& c : contexts) out += run_html(c);
   out += "</main>\n<script type=\"application/json\" id=\"stamp-data\">" +

@@ -40,8 +40,9 @@ struct PageRun {
 
 struct PageRequest {
   std::vector<PageRun> runs;
-  std::string made;     // time, UTC
-  std::string program;  // version and revision of the program that makes the page
+  std::vector<std::string> damaged;  // why further runs could not be read
+  std::string made;                  // time, UTC
+  std::string program;               // version and revision of the program that makes the page
 };
 
 // A run without records, damaged lines and mixed protocols are shown as what they are; nothing is thrown for them.

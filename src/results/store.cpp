@@ -113,7 +113,7 @@ ReadRecords read_records(std::istream& in, const std::string& name, bool with_sl
       else
         out.records[it->second] = std::move(record);
     } catch (const Json::exception& e) {
-      out.notices.push_back(fmt::format("{}:{}: not a whole JSON line, left out: {}", name, number, e.what()));
+      out.notices.push_back(fmt::format("{}:{}: not a whole JSON line, left out: {}", name, number, json_fault(e)));
     } catch (const DataError& e) {
       out.notices.push_back(fmt::format("{}:{}: left out: {}", name, number, e.what()));
     }

@@ -172,7 +172,7 @@ FrozenPlan plan_from_json(const Json& j, const std::string& file) {
             {e.at("id").get<std::string>(), e.value("spec", Json::object()), labels_from(e), e.value("from", "")});
     return p;
   } catch (const Json::exception& e) {
-    throw DataError(fmt::format("{}: not a plan of this program: {}", file, e.what()));
+    throw DataError(fmt::format("{}: not a plan of this program: {}", file, json_fault(e)));
   }
 }
 
@@ -188,7 +188,7 @@ FrozenPlan read_plan(const fs::path& path) {
   try {
     return plan_from_json(Json::parse(text), path.string());
   } catch (const Json::parse_error& e) {
-    throw DataError(fmt::format("{}: damaged: {}", path.string(), e.what()));
+    throw DataError(fmt::format("{}: damaged: {}", path.string(), json_fault(e)));
   }
 }
 

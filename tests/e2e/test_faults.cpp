@@ -93,11 +93,44 @@ TEST_CASE("verbs on folders that are no run folders") {
   const Ended trial = box.stamp({"show", "runs/tiny/zzz"});
   CHECK(trial.code == 2);
   CHECK(contains(trial.err, box.ids()[0]));
-  CHECK(box.stamp({"show", "runs/tiny"}).code == 2);
+  CHECK(contains(box.stamp({"show", "runs/tiny"}).err, "as runs/tiny/TRIAL"));
+  const Ended slashes = box.stamp({"show", "runs/tiny//"});
+  CHECK(slashes.code == 2);
+  CHECK(contains(slashes.err, "as runs/tiny/TRIAL"));
   box.write("runs/tiny/plan.json", "{\"schema\": 1, \"name\":");
   const Ended damaged = box.stamp({"ls", "runs/tiny"});
   CHECK(damaged.code == 6);
-  CHECK(contains(damaged.err, "plan.json: damaged"));
+  CHECK(contains(damaged.err, "plan.json: damaged: parse error"));
+}
+
+TEST_CASE("a damaged plan does not hide the runs beside it; the way out is said and works") {
+  const Sandbox box;
+  REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
+  REQUIRE(box.stamp({"run", "experiment.yaml", "--output", "runs/b"}).code == 0);
+  const std::string plan = slurp(box.run_folder() / "plan.json");
+  box.write("runs/tiny/plan.json", plan.substr(0, plan.size() / 2));
+  const Ended ls = box.stamp({"ls", "runs"});
+  CHECK(ls.code == 6);
+  CHECK(contains(ls.err, "runs/tiny/plan.json: damaged"));
+  CHECK(contains(ls.out, "runs/tiny  damaged"));
+  CHECK(contains(ls.out, "runs/b     tiny        6       6     0"));
+  const Ended page = box.stamp({"report", "runs", "--output", "page.html"});
+  CHECK(page.code == 6);
+  CHECK(contains(page.err, "runs/tiny/plan.json: damaged"));
+  const std::string text = slurp(box.path() / "page.html");
+  CHECK(contains(text, "Not on this page"));
+  CHECK(contains(text, "runs/tiny/plan.json: damaged"));
+  CHECK(contains(text, "<p class=\"muted\">runs/b</p>"));
+  CHECK(box.stamp({"report", "runs/tiny", "--output", "none.html"}).code == 6);
+  CHECK_FALSE(std::filesystem::exists(box.path() / "none.html"));
+
+  const Ended run = box.stamp({"run", "experiment.yaml"});
+  CHECK(run.code == 6);
+  CHECK(contains(run.err, "Move this file away"));
+  std::filesystem::rename(box.run_folder() / "plan.json", box.path() / "away.json");
+  const Ended again = box.stamp({"run", "experiment.yaml"});
+  CHECK(again.code == 0);
+  CHECK_FALSE(contains(again.err, "fake:"));
 }
 
 TEST_CASE("an output folder that cannot be written: exit code 5 before any trial") {
@@ -173,6 +206,7 @@ TEST_CASE("a torn last line is reported, set aside by the next run, and its tria
   const Ended damaged = box.stamp({"table", "runs/tiny"});
   CHECK(damaged.code == 0);
   CHECK(contains(damaged.err, "records.jsonl:1:"));
+  CHECK_FALSE(contains(damaged.err, "json.exception"));
 }
 
 TEST_CASE("a table does not mix protocols: exit code 2 with both named") {
