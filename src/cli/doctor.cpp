@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <iostream>
+
 #include "base/parallel.h"
 #include "base/text.h"
 #include "cli/run_folder.h"
@@ -69,12 +71,14 @@ ExitCode run(const Front& front, const Options&) {
   // LibTorch, its devices and the numeric self-test are the worker's to know.
   try {
     const fs::path program = worker_program();
-    std::fflush(stdout);
-    std::cout.flush();
+    // Before the worker prints to the same place, and so that a fault is not the worker's to find.
+    if (!std::cout.flush()) throw StoreError("standard output could not be written");
     const WorkerEnd end = run_worker({program, {"doctor"}, true}, -1);
     if (end.exited && end.code == 0) return ExitCode::done;
     fail(fmt::format("the worker's self-test ended with {}", end.text()));
     return ExitCode::internal;
+  } catch (const StoreError&) {
+    throw;
   } catch (const Error& error) {
     line("worker", error.what());
     return error.code();

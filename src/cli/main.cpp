@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <cstdio>
 #include <iostream>
 
 #include "base/text.h"
@@ -26,8 +27,16 @@ std::vector<std::string> verbs_of(const CLI::App& app) {
   return names;
 }
 
+// What was said to be printed has been. The streams of C and C++ share a buffer, and either may have met the fault.
+int printed(int code) {
+  std::cout.flush();
+  if (!std::cout || std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+    throw StoreError("standard output could not be written");
+  return code;
+}
+
 int parse_failed(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
-  if (error.get_exit_code() == 0) return app.exit(error);  // help and version
+  if (error.get_exit_code() == 0) return printed(app.exit(error));  // help and version
   std::string first = argc > 1 ? argv[1] : "";
   const std::vector<std::string> verbs = verbs_of(app);
   const bool known = std::find(verbs.begin(), verbs.end(), first) != verbs.end();
@@ -79,9 +88,7 @@ int run(int argc, char** argv) {
   }
   const Catalog catalog = make_catalog();
   const ExitCode code = action(Front{catalog, app});
-  std::cout.flush();
-  if (!std::cout) throw StoreError("standard output could not be written");
-  return static_cast<int>(code);
+  return printed(static_cast<int>(code));
 }
 
 }  // namespace

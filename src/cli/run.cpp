@@ -113,6 +113,39 @@ ExitCode finish(const RunStore& store, const FrozenPlan& plan, const std::vector
   return table ? ExitCode::done : ExitCode::usage;
 }
 
+// Those of `ids` that have no record more than before.
+std::vector<std::string> without_record(const std::vector<std::string>& ids, const ReadRecords& before,
+                                        const ReadRecords& now) {
+  const auto writes = [](const ReadRecords& records, const std::string& id) {
+    const auto it = records.writes.find(id);
+    return it == records.writes.end() ? 0 : it->second;
+  };
+  std::vector<std::string> left;
+  for (const std::string& id : ids)
+    if (writes(now, id) == writes(before, id)) left.push_back(id);
+  return left;
+}
+
+// Runs `todo`. What is left when it stops before its end stays in the queue's file, for `stamp watch`.
+ExitCode work(const RunStore& store, const std::vector<std::string>& todo, const RunRequest& options,
+              const FrozenPlan& plan, const ReadRecords& before, int lock) {
+  ExitCode code =
+      run_all(store, todo, options.fail_fast, lock, [&](const std::string& id) { return blank_record(plan, id); }).code;
+  const std::vector<std::string> left = without_record(todo, before, store.read(false));
+  if (left.empty()) return code;
+  if (!options.fail_fast && (code == ExitCode::done || code == ExitCode::trials_failed)) {
+    fail(fmt::format("the worker ended as if it were done and left {} of {} trials without a record: {}", left.size(),
+                     todo.size(), join(left, ", ")));
+    code = ExitCode::internal;
+  }
+  try {
+    write_file_atomic(queue_path(store), join(left, "\n") + "\n");
+  } catch (const StoreError& error) {
+    say(error.what());  // the disk may be what stopped the run
+  }
+  return code;
+}
+
 ExitCode run(const Front& front, const RunRequest& request) {
   return run_experiment(request, front.catalog).code;
 }
@@ -157,10 +190,9 @@ RunOutcome run_experiment(const RunRequest& options, const Catalog& catalog) {
     for (const std::string& line : missing) say(line);
   }
   ExitCode worker = ExitCode::done;
-  if (!todo.empty())
-    worker = run_all(store, todo, options.fail_fast, lock->descriptor(), [&](const std::string& id) {
-               return blank_record(frozen, id);
-             }).code;
+  std::error_code ec;
+  fs::remove(queue_path(store), ec);  // of an earlier run
+  if (!todo.empty()) worker = work(store, todo, options, frozen, records, lock->descriptor());
   const ExitCode code = finish(store, frozen, selected, worker);
   // Nothing at all could run, and nothing had run before.
   const bool all_missing = !missing.empty() && todo.empty() &&

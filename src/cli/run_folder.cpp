@@ -63,6 +63,10 @@ bool is_run_folder(const std::string& path) {
   return fs::is_regular_file(fs::path(path) / "plan.json", ec);
 }
 
+fs::path queue_path(const RunStore& store) {
+  return store.folder() / "queue.txt";
+}
+
 bool has_results(const std::string& folder) {
   return is_run_folder(folder) || is_committed_result(folder);
 }

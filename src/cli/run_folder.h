@@ -21,6 +21,8 @@ struct RunFolder {
 // DataError when there is no plan. Notices of damaged lines are said on stderr.
 RunFolder open_run(const std::string& folder, bool with_slots);
 bool has_results(const std::string& folder);  // one or the other
+// The trials that the present or the last run has set out to do, an id a line; gone when it came to its end.
+fs::path queue_path(const RunStore& store);
 bool is_committed_result(const fs::path& folder);
 RunFolder open_committed(const fs::path& folder, bool with_slots = false);
 // The run folders and committed results in a folder, by name, one at a time. Gives those that cannot be read with the

@@ -55,7 +55,7 @@ Json running_of(const RunStore& store) {
 
 std::vector<std::string> queue_of(const RunStore& store) {
   std::vector<std::string> ids;
-  std::ifstream in(store.folder() / "queue.txt");
+  std::ifstream in(queue_path(store));
   for (std::string line; std::getline(in, line);)
     if (const std::string id = trim(line); !id.empty()) ids.push_back(id);
   return ids;
@@ -79,6 +79,9 @@ class Watcher {
 
   WatchState look() {
     std::error_code ec;
+    // Asked before and after reading: a run that ends in between is seen at work once more, and then whole; one that
+    // starts in between is not taken for one that left its queue behind.
+    const std::optional<bool> before = locked(store_.folder() / ".lock");
     if (const auto now = time_of(store_.plan_path()); now != plan_time_ && fs::exists(store_.plan_path(), ec)) {
       plan_ = read_plan(store_.plan_path());
       plan_time_ = now;
@@ -91,14 +94,14 @@ class Watcher {
     input.source = report_source(plan_, records_);
     input.running = running_of(store_);
     input.queue = queue_of(store_);
-    const std::optional<bool> held = locked(store_.folder() / ".lock");
-    input.at_work = held.value_or(!input.running.empty());
+    const std::optional<bool> after = locked(store_.folder() / ".lock");
+    input.at_work = before && after ? *before || *after : !input.running.empty();
     input.now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-    if (input.at_work && !input.queue.empty()) unfinished_ = input.queue;  // its file goes before the lock does
+    if (!input.queue.empty()) unfinished_ = input.queue;  // its file goes before the lock does
     return watch_state(input);
   }
 
-  // Trials that the last run seen at work had set out to do and left without a record.
+  // Trials that the last run had set out to do and left without a record.
   bool left_unfinished() const {
     for (const std::string& id : unfinished_)
       if (!records_.find(id)) return true;
@@ -141,10 +144,8 @@ ExitCode run(const Front&, const Options& options) {
   const bool terminal = stdout_is_terminal();
   std::string said;
   std::size_t drawn = 0;
-  bool seen_at_work = false;
   for (;;) {
     const WatchState state = watcher.look();
-    seen_at_work = seen_at_work || state.at_work;
     if (terminal) {
       const std::vector<std::string> lines = watch_lines(state, terminal_width());
       redraw(lines, drawn);
@@ -155,7 +156,7 @@ ExitCode run(const Front&, const Options& options) {
       said = line;
     }
     if (!state.at_work) {
-      if (seen_at_work && watcher.left_unfinished()) return ExitCode::interrupted;
+      if (watcher.left_unfinished()) return ExitCode::interrupted;
       return state.failed > 0 ? ExitCode::trials_failed : ExitCode::done;
     }
     if (options.once) return ExitCode::done;
@@ -180,8 +181,8 @@ void add_watch(CLI::App& app, Action& action) {
   verb->add_flag("--once", options->once, "The state now, and no waiting");
   verb->footer(verb->get_footer() +
                "\n\nOn a terminal the lines are redrawn in place; elsewhere a line is printed whenever the trial, its\n"
-               "phase or the counts change. Ends when the sweep does: 0 all well, 3 some trials failed, 130 the sweep\n"
-               "stopped before its end (or Ctrl-C here, which does not touch the sweep).");
+               "phase or the counts change. Ends when the sweep does: 0 all well, 3 some trials failed, 130 the last\n"
+               "run stopped before its end, now or earlier (or Ctrl-C here, which does not touch the sweep).");
 }
 
 }  // namespace stamp

@@ -1,4 +1,5 @@
 // Every fault ends in one clear message and its exit code, and nothing half-written is read as whole.
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -181,9 +182,14 @@ TEST_CASE("standard output that cannot be written is an error, not silence") {
   const Sandbox box;
   REQUIRE(box.stamp({"run", "experiment.yaml"}).code == 0);
   const std::string stamp = std::string(std::getenv("STAMP_BIN_DIR")) + "/stamp";
-  const int status =
-      std::system(("cd " + box.path().string() + " && " + stamp + " table runs/tiny > /dev/full 2> /dev/null").c_str());
-  CHECK(WEXITSTATUS(status) == 5);
+  const std::string worker = "STAMP_WORKER=" + std::string(std::getenv("STAMP_BIN_DIR")) + "/fake-worker ";
+  for (const char* arguments : {"table runs/tiny", "doctor", "--help", "run --help", "--version"}) {
+    CAPTURE(arguments);
+    const int status = std::system(
+        fmt::format("cd {} && {}{} {} > /dev/full 2> err", box.path().string(), worker, stamp, arguments).c_str());
+    CHECK(WEXITSTATUS(status) == 5);
+    CHECK(contains(slurp(box.path() / "err"), "standard output could not be written"));
+  }
 }
 
 TEST_CASE("a torn last line is reported, set aside by the next run, and its trial is run again") {

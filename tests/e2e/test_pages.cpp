@@ -206,6 +206,9 @@ TEST_CASE("watch of a sweep that was stopped ends with 130, of one with failed t
   ::kill(sweep, SIGINT);
   CHECK(box.wait(sweep).code == 130);
   CHECK(box.wait(watcher).code == 130);
+  CHECK(box.stamp({"watch", "runs/tiny"}).code == 130);  // begun after the stop
+  box.stamp({"run", "experiment.yaml", "--only", "quantization.method=rtn"});
+  CHECK(box.stamp({"watch", "runs/tiny"}).code == 0);  // that run has come to its end; the others were not asked for
   const std::string id = box.ids().front();
   box.stamp({"run", "experiment.yaml", "--only", "quantization.method=rtn"}, {{"FAKE_FAIL", id}});
   Record failed = *box.records().find(id);

@@ -113,6 +113,15 @@ TEST_CASE("a worker that dies before its first trial is our fault, not an endles
   CHECK(box.records().records.empty());
 }
 
+TEST_CASE("a worker that does nothing and says it is done is our fault") {
+  const Sandbox box;
+  const Ended run = box.stamp({"run", "experiment.yaml"}, {{"STAMP_WORKER", "/bin/true"}});
+  CHECK(run.code == 1);
+  CHECK(contains(run.err, "left 6 of 6 trials without a record"));
+  CHECK(box.stamp({"run", "experiment.yaml"}, {{"FAKE_END", "3"}}).code == 1);
+  CHECK(box.stamp({"run", "experiment.yaml"}).code == 0);
+}
+
 TEST_CASE("exit codes 5 and 6 of the worker are passed on") {
   const Sandbox box;
   CHECK(box.stamp({"run", "experiment.yaml"}, {{"FAKE_END", "5"}}).code == 5);
