@@ -111,6 +111,13 @@ std::vector<std::string> keys_of(const std::string& path) {
   return keys;
 }
 
+// Maps are merged, so that an empty one would do nothing, in silence.
+bool holds_empty_map(const YamlNode& node) {
+  if (node.is_map() && node.entries.empty()) return true;
+  return std::any_of(node.entries.begin(), node.entries.end(),
+                     [](const YamlEntry& e) { return holds_empty_map(e.value); });
+}
+
 YamlNode read_override(const std::string& text, std::vector<std::string>& faults) {
   const Place place{"--set", 0, 0};
   const std::size_t equals = text.find('=');
@@ -122,6 +129,10 @@ YamlNode read_override(const std::string& text, std::vector<std::string>& faults
   }
   YamlNode node = parse_yaml(text.substr(equals + 1), "--set " + path, faults);
   move_to(node, place);
+  if (holds_empty_map(node))
+    faults.push_back(
+        "--set: " + path + ": an empty map changes nothing; name what is to change, as in " +
+        (path.starts_with("sweep") ? "sweep.axes.quantization.method=[rtn]" : "quantization.weights.bits=8"));
   for (auto key = keys.rbegin(); key != keys.rend(); ++key) {
     YamlNode parent;
     parent.kind = YamlNode::Kind::map;

@@ -15,6 +15,9 @@ namespace {
 bool file_name_character(char c) {
   return c == '_' || c == '-' || c == '.' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
+bool names_a_folder(const std::string& name) {
+  return std::all_of(name.begin(), name.end(), file_name_character) && name != "." && name != "..";
+}
 
 class Reader {
  public:
@@ -28,6 +31,10 @@ class Reader {
     faults_ = std::move(faults);
     if (root.is_map()) read_root(root);
     if (e_.name.empty()) e_.name = default_name();
+    if (root.is_map() && !piece && root.find("name") == nullptr && !names_a_folder(e_.name))
+      fault(Place{path_.string(), 0, 0}, "name",
+            "missing, and \"" + shortened(e_.name) +
+                "\", after the file, cannot name the run folder; give one of letters, digits, _, - and .");
     if (root.is_map() && !piece && !sets_model()) {
       fault(Place{path_.string(), 0, 0}, "model.path",
             "missing; a GGUF file or a model folder, here or in a file named under `extends`");
@@ -97,8 +104,7 @@ class Reader {
 
   void read_name(const YamlNode& node) {
     const std::string name = text_at(node, "name");
-    const bool plain = std::all_of(name.begin(), name.end(), file_name_character);
-    if (!plain || name == "." || name == "..") {
+    if (!names_a_folder(name)) {
       fault(node.place, "name", describe_node(node) + "; letters, digits, _, - and . (it names the run folder)");
     } else {
       e_.name = name;

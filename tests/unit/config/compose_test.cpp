@@ -131,6 +131,15 @@ TEST_CASE("--set wins, is typed like the file, and says where it came from") {
   CHECK(has(faults(text, {"quantization.weights=4"}), "--set: quantization.weights: 4; a map"));
 }
 
+TEST_CASE("--set with an empty map is refused: it would do nothing") {
+  const std::string text = with("sweep: {axes: {quantization.method: [rtn, quarot]}}");
+  for (const char* empty : {"sweep.axes={}", "sweep={}", "quantization={weights: {}}"}) {
+    CAPTURE(empty);
+    CHECK(has(faults(text, {empty}), "an empty map changes nothing"));
+  }
+  CHECK(faults(text, {"sweep.cells=[]"}).empty());
+}
+
 TEST_CASE("--set reaches the sweep, and does not silently lose against an axis") {
   const std::string text = with("sweep: {axes: {quantization.method: [rtn, quarot]}}");
   const Experiment e =

@@ -208,6 +208,17 @@ TEST_CASE("files that are no maps, names that cannot name a folder") {
   CHECK(has(faults(with("schema: 1")), "duplicate key"));
   CHECK(read(with("name: a-b_c.2")).name == "a-b_c.2");
   CHECK(read(with("")).name == "e");
+  // A file without `name` names the folder itself, by the same rule.
+  const auto at = [](const std::string& path, const std::string& text) -> std::string {
+    try {
+      return parse_experiment(text, path, {}, catalog()).name;
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+  };
+  CHECK(at("größe test.yaml", with("")).starts_with("größe test.yaml: name: missing, and \"größe test\""));
+  CHECK(at("größe test.yaml", with("name: plain")) == "plain");
+  CHECK(has(at("a b/sweep.yaml", with("")), "\"a b\", after the file"));
 }
 
 TEST_CASE("empty sections are nothing, empty values are faults") {
