@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <iostream>
 
-#include "base/parallel.h"
 #include "base/text.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
@@ -49,7 +49,11 @@ ExitCode run(const Front& front, const Options&) {
   line("processor", fmt::format("{}, {} cores", hardware["cpu"].get<std::string>(), hardware["cores"].get<int>()));
   line("features", listed(hardware["features"]));
   line("memory", bytes_text(hardware["memory_bytes"].get<std::uint64_t>()));
-  line("threads", fmt::format("{} (OMP_NUM_THREADS changes it)", threads()));
+  const char* threads = std::getenv("STAMP_THREADS");
+  line("threads",
+       threads != nullptr && *threads != '\0'
+           ? fmt::format("{} (STAMP_THREADS)", threads)
+           : fmt::format("{} (all usable cores; STAMP_THREADS or --threads changes it)", hardware["cores"].get<int>()));
   line("allocation",
        "the worker raises glibc's mmap and trim thresholds at its start, so that large buffers are reused; fresh ones "
        "cost page faults");

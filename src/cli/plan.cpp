@@ -92,6 +92,19 @@ std::string explained(const Estimate& estimate) {
   return text + fmt::format("\nMemory of trial {}:\n", most.id) + columns(memory);
 }
 
+// What a run would say of the plan that is in the folder: that it is another experiment's, or has changed.
+void say_what_changes(const Planned& planned) {
+  const fs::path file = RunStore(planned.folder).plan_path();
+  std::error_code ec;
+  if (!fs::exists(file, ec)) return;
+  FrozenPlan frozen = freeze(planned.plan, *planned.schema);
+  try {
+    for (const std::string& line : unite(frozen, read_plan(file))) say(line);
+  } catch (const DataError& error) {
+    say(fmt::format("{}; a run into this folder would stop at it", error.what()));
+  }
+}
+
 ExitCode run(const Front& front, const Options& options) {
   Planned planned = plan_experiment(options, front.catalog);
   Surroundings around(front.catalog, planned.plan.base);
@@ -106,6 +119,7 @@ ExitCode run(const Front& front, const Options& options) {
   const Estimate guess = estimate(
       part, records, [&](const TrialSpec& s) { return around.size(s); }, front.catalog, machine);
 
+  say_what_changes(planned);
   if (options.format == "json") {
     data(to_json(freeze(planned.plan, *planned.schema)).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
     return ExitCode::done;

@@ -195,6 +195,11 @@ TEST_CASE("records of another experiment in the folder keep its name in an expor
   text.replace(text.find("identity, haar, dct"), 19, "haar");
   text.replace(text.find("context: 64, windows"), 20, "context: 65, windows");
   box.write("other.yaml", text);
+  const Ended plan = box.stamp({"plan", "other.yaml", "--output", "runs/tiny"});
+  CHECK(plan.code == 0);
+  for (const char* part : {"made by the experiment \"tiny\", now it is \"other\"", "2 trials added, 6 no longer in it"})
+    CHECK(contains(plan.err, part));
+  CHECK_FALSE(contains(box.stamp({"plan", "experiment.yaml"}).err, "experiment"));
   REQUIRE(box.stamp({"run", "other.yaml", "--output", "runs/tiny"}).code == 0);
   const Ended csv = box.stamp({"export", "runs/tiny"});
   CHECK(count(csv.out, "\ntiny,") == 2 * 6);
