@@ -133,7 +133,8 @@ ExitCode work(const RunStore& store, const std::vector<std::string>& todo, const
       run_all(store, todo, options.fail_fast, lock, [&](const std::string& id) { return blank_record(plan, id); }).code;
   const std::vector<std::string> left = without_record(todo, before, store.read(false));
   if (left.empty()) return code;
-  if (!options.fail_fast && (code == ExitCode::done || code == ExitCode::trials_failed)) {
+  const bool stopped_at_failure = options.fail_fast && left.size() < todo.size();
+  if (!stopped_at_failure && (code == ExitCode::done || code == ExitCode::trials_failed)) {
     fail(fmt::format("the worker ended as if it were done and left {} of {} trials without a record: {}", left.size(),
                      todo.size(), join(left, ", ")));
     code = ExitCode::internal;

@@ -119,6 +119,7 @@ TEST_CASE("a worker that does nothing and says it is done is our fault") {
   CHECK(run.code == 1);
   CHECK(contains(run.err, "left 6 of 6 trials without a record"));
   CHECK(box.stamp({"run", "experiment.yaml"}, {{"FAKE_END", "3"}}).code == 1);
+  CHECK(box.stamp({"run", "experiment.yaml", "--fail-fast"}, {{"FAKE_END", "0"}}).code == 1);
   CHECK(box.stamp({"run", "experiment.yaml"}).code == 0);
 }
 
@@ -128,7 +129,7 @@ TEST_CASE("exit codes 5 and 6 of the worker are passed on") {
   CHECK(box.stamp({"run", "experiment.yaml"}, {{"FAKE_END", "6"}}).code == 6);
 }
 
-TEST_CASE("interrupted: the trial at work is finished, exit code 130, and the same command continues") {
+TEST_CASE("interrupted: no half of a record, exit code 130, and the same command continues") {
   for (const int signal : {SIGINT, SIGTERM}) {
     const Sandbox box;
     const pid_t pid = box.start({"run", "experiment.yaml"}, {{"FAKE_DELAY_MS", "100"}});
