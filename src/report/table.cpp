@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "base/error.h"
@@ -113,7 +114,14 @@ std::vector<double> item_means(const std::vector<const Metric*>& metrics) {
   return means;
 }
 
-void put(TableCell& cell, const std::vector<Sample>& samples, const std::string& metric) {
+double mean_of(const Metric& m) {
+  if (m.items.empty()) return m.value;
+  return std::accumulate(m.items.begin(), m.items.end(), 0.0) / static_cast<double>(m.items.size());
+}
+
+// `repeated`: the settings whose values are repeats.
+void put(TableCell& cell, const std::vector<Sample>& samples, const std::string& metric,
+         const std::vector<std::string>& repeated) {
   std::vector<double> values;
   std::vector<const Metric*> metrics;
   const Metric* last = nullptr;
@@ -124,6 +132,7 @@ void put(TableCell& cell, const std::vector<Sample>& samples, const std::string&
       if (const Metric* m = find_metric(*r, metric)) {
         values.push_back(m->value);
         metrics.push_back(m);
+        cell.of_repeats[join(key_of(s, repeated), "\n")] = mean_of(*m);
         last = m;
         cell.items = m->n;
         cell.activation_bits = m->activation_bits;
@@ -164,12 +173,6 @@ std::optional<double> paper_value(const PaperEntry& paper, const std::string& me
   return std::nullopt;
 }
 
-std::optional<PairedDifference> cell_difference(const TableCell& from, const TableCell& to) {
-  if (from.state != TableCell::State::value || to.state != TableCell::State::value || from.protocol != to.protocol)
-    return std::nullopt;
-  return paired_difference(from.items_of, to.items_of);
-}
-
 bool apart(const TableCell& a, const TableCell& b) {
   return *a.high < *b.low || *b.high < *a.low;
 }
@@ -191,8 +194,10 @@ void mark_best(TableRow& row, bool lower) {
     if (c == best || c->ids == best->ids) continue;  // one trial that stands in two places
     const std::optional<PairedDifference> d = cell_difference(*c, *best);
     const bool intervals = !d && c->low && c->high && best->low && best->high;
-    tested = tested || d || intervals;
-    beaten = beaten || (d && !d->better(lower)) || (intervals && !apart(*c, *best));
+    // A mean over repeats that pairs with no other is not known to be better.
+    const bool unpaired = !d && (c->samples > 1 || best->samples > 1);
+    tested = tested || d || intervals || unpaired;
+    beaten = beaten || (d && !d->better(lower)) || (intervals && !apart(*c, *best)) || unpaired;
   }
   if (beaten) return;
   for (TableCell* c : others)
@@ -201,7 +206,7 @@ void mark_best(TableRow& row, bool lower) {
 
 bool bold_was_tested(const TableRow& row) {
   std::size_t with_items = 0;
-  for (const TableCell& c : row.cells) with_items += c.items_of.size() > 1 ? 1 : 0;
+  for (const TableCell& c : row.cells) with_items += c.items_of.size() > 1 || c.samples > 1 ? 1 : 0;
   return with_items > 1;
 }
 
@@ -314,6 +319,8 @@ void finish_notes(Table& table, const ReportSource& source, const PaperEntry* pa
     head.push_back(
         std::string("Bold: best of its row, and better than every other value of it: each 95% interval of the paired "
                     "differences (Student t over the items) excludes 0.") +
+        (repeated ? " Means over repeats are paired over the repeats instead, so that what another seed does counts."
+                  : "") +
         (untested ? " Where values have no items to pair, their intervals must not overlap; without any, bold is the "
                     "best as shown."
                   : ""));
@@ -383,6 +390,8 @@ Table grid(const ReportSource& source, const PaperEntry* paper, bool differences
     throw ConfigError(
         fmt::format("table.value: no record has the metric \"{}\"; they have {}", table.value, metric_names(source)));
 
+  std::vector<std::string> repeats = averaged;
+  repeats.push_back("repeat");
   std::vector<Key> row_keys, column_keys;
   std::map<std::pair<std::size_t, std::size_t>, std::vector<Sample>> cells;
   for (const Sample& s : samples) {
@@ -405,7 +414,7 @@ Table grid(const ReportSource& source, const PaperEntry* paper, bool differences
     for (std::size_t c = 0; c < column_keys.size(); ++c) {
       TableCell cell;
       if (const auto it = cells.find({r, c}); it != cells.end()) {
-        put(cell, it->second, table.value);
+        put(cell, it->second, table.value, repeats);
         if (paper) cell.paper = paper_value(*paper, table.value, it->second.front());
       }
       table.with_paper = table.with_paper || cell.paper.has_value();
@@ -442,7 +451,7 @@ Table long_list(const ReportSource& source) {
     for (const std::string& p : rows) row.labels.push_back(s.text(p));
     for (const std::string& metric : table.columns) {
       TableCell cell;
-      put(cell, {s}, metric);
+      put(cell, {s}, metric, {});
       if (s.record() && cell.state != TableCell::State::value) cell.state = TableCell::State::absent;
       row.cells.push_back(std::move(cell));
     }
@@ -453,6 +462,19 @@ Table long_list(const ReportSource& source) {
 }
 
 }  // namespace
+
+std::optional<PairedDifference> cell_difference(const TableCell& from, const TableCell& to) {
+  if (from.state != TableCell::State::value || to.state != TableCell::State::value || from.protocol != to.protocol)
+    return std::nullopt;
+  if (from.samples < 2 && to.samples < 2) return paired_difference(from.items_of, to.items_of);
+  std::vector<double> a, b;
+  for (const auto& [repeat, value] : from.of_repeats)
+    if (const auto it = to.of_repeats.find(repeat); it != to.of_repeats.end()) {
+      a.push_back(value);
+      b.push_back(it->second);
+    }
+  return paired_difference(a, b);
+}
 
 const std::vector<std::string>& table_layouts() {
   static const std::vector<std::string> names{"grid", "long"};

@@ -113,6 +113,36 @@ TEST_CASE("seeds that the table names under `average` are repeats; without it th
   CHECK(markdown(t).find("standard deviation over n values of calibration.seed") != std::string::npos);
 }
 
+TEST_CASE("a mean over seeds is bold only where the seeds agree, however well its items do") {
+  const auto source = [](double third) {
+    ReportSource s = grid_source();
+    s.trials.clear();
+    s.table.average = {"calibration.seed"};
+    const double identity[] = {700, 702, 698}, haar[] = {640, 641, third};
+    for (int seed = 0; seed < 3; ++seed)
+      for (const bool second : {false, true}) {
+        ReportTrial t = trial((second ? "h" : "i") + std::to_string(seed), "rtn", second ? "haar" : "identity",
+                              second ? haar[seed] : identity[seed]);
+        t.labels[0]["calibration.seed"] = seed;
+        // Items that would settle it at once if draws were not counted.
+        t.record->metrics[0].items = {second ? 1.0 : 2.0, second ? 1.01 : 2.02, second ? 0.99 : 2.01};
+        for (double& item : t.record->metrics[0].items) item += t.record->metrics[0].value - (second ? 1 : 2);
+        s.trials.push_back(t);
+      }
+    return s;
+  };
+  const Table agree = make_table(source(639), "", nullptr, true), differ = make_table(source(720), "", nullptr, true);
+  CHECK(agree.rows.back().cells[1].best);
+  CHECK_FALSE(differ.rows.back().cells[1].best);
+  CHECK(agree.rows.back().cells[1].difference->items == 3);
+  CHECK(agree.rows.back().cells[1].difference->mean == Approx(-60).epsilon(0.01));
+  CHECK(markdown(agree).find("paired over the repeats instead") != std::string::npos);
+  // One draw against three: nothing pairs, so nothing is bold.
+  ReportSource one = source(639);
+  std::erase_if(one.trials, [](const ReportTrial& t) { return t.id == "i1" || t.id == "i2"; });
+  CHECK_FALSE(make_table(one, "", nullptr).rows.back().cells[1].best);
+}
+
 TEST_CASE("ties as shown are both best; a lone value is not called best") {
   const Table t = make_table(grid_source(), "", nullptr);
   CHECK(t.rows[0].reference);
