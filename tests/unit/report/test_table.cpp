@@ -298,3 +298,26 @@ TEST_CASE("of transforms chosen slot by slot those count that some slot got") {
   CHECK(sees_ahead(done("a", "rtn", "haar", 10)));
   CHECK_FALSE(sees_ahead(done("a", "rtn", "identity", 10)));
 }
+
+TEST_CASE("a transform that has no level mixes nothing and is not marked") {
+  Record r = done("a", "rtn", "haar", 10);
+  Json& q = r.spec["quantization"];
+  q["sequence"] = {{"transform", "haar"}, {"skip_first", 1}, {"levels", "auto"}};
+  q["allocation"] = {{"kind", "uniform"}};
+  r.spec["data"]["context"] = 128;
+  CHECK_FALSE(sees_ahead(r));  // 127 rows, 64 of them assumed to be high ones
+  r.spec["data"]["context"] = 129;
+  CHECK(sees_ahead(r));
+  r.spec["data"]["context"] = 64;
+  q["allocation"] = {{"kind", "two_level"}, {"high_tokens", "s/8"}};
+  CHECK(sees_ahead(r));
+  q["allocation"]["high_tokens"] = 64;
+  CHECK_FALSE(sees_ahead(r));
+  r.spec["zero_shot"] = Json::object();  // questions of any length
+  CHECK(sees_ahead(r));
+  q["sequence"]["levels"] = 0;
+  CHECK_FALSE(sees_ahead(r));
+  q["sequence"] = {{"transform", "wavelet"}, {"levels", "auto"}, {"family", "of another version"}};
+  r.spec.erase("zero_shot");
+  CHECK(sees_ahead(r));
+}
