@@ -125,7 +125,7 @@ void put(TableCell& cell, const std::vector<Sample>& samples, const std::string&
   std::vector<double> values;
   std::vector<const Metric*> metrics;
   const Metric* last = nullptr;
-  bool failed = false, missing = false;
+  bool failed = false, missing = false, pending = false;
   for (const Sample& s : samples) {
     cell.ids.push_back(s.trial->id);
     if (const Record* r = s.record()) {
@@ -144,11 +144,16 @@ void put(TableCell& cell, const std::vector<Sample>& samples, const std::string&
       failed = true;
     } else if (!s.trial->missing.empty()) {
       missing = true;
+    } else {
+      pending = true;
     }
   }
   cell.samples = static_cast<int>(values.size());
   if (values.empty()) {
-    cell.state = failed ? TableCell::State::failed : missing ? TableCell::State::missing : TableCell::State::pending;
+    cell.state = failed    ? TableCell::State::failed
+                 : missing ? TableCell::State::missing
+                 : pending ? TableCell::State::pending
+                           : TableCell::State::absent;  // done, and without this metric
     return;
   }
   cell.state = TableCell::State::value;
@@ -177,6 +182,12 @@ bool apart(const TableCell& a, const TableCell& b) {
   return *a.high < *b.low || *b.high < *a.low;
 }
 
+std::size_t distinct_trials(const std::vector<TableCell*>& cells) {
+  std::set<std::vector<std::string>> ids;
+  for (const TableCell* c : cells) ids.insert(c->ids);
+  return ids.size();
+}
+
 // Where items pair, the best value has to be better than every other one by its paired interval; where values have
 // intervals of their own alone (averages over tasks), these must not overlap. Ties of values without either are judged
 // as shown: two equal texts are equally good.
@@ -188,7 +199,7 @@ void mark_best(TableRow& row, bool lower) {
     others.push_back(&c);
     if (!best || (lower ? c.value < best->value : c.value > best->value)) best = &c;
   }
-  if (others.size() < 2) return;
+  if (distinct_trials(others) < 2) return;  // one trial that stands in several places is better than nothing
   bool tested = false, beaten = false;
   for (const TableCell* c : others) {
     if (c == best || c->ids == best->ids) continue;  // one trial that stands in two places
@@ -205,9 +216,10 @@ void mark_best(TableRow& row, bool lower) {
 }
 
 bool bold_was_tested(const TableRow& row) {
-  std::size_t with_items = 0;
-  for (const TableCell& c : row.cells) with_items += c.items_of.size() > 1 || c.samples > 1 ? 1 : 0;
-  return with_items > 1;
+  std::set<std::vector<std::string>> with_items;
+  for (const TableCell& c : row.cells)
+    if (c.items_of.size() > 1 || c.samples > 1) with_items.insert(c.ids);
+  return with_items.size() > 1;
 }
 
 bool has_intervals_to_compare(const TableRow& row) {
@@ -292,6 +304,29 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
   return out;
 }
 
+// What the table is of; which direction is better is known from values alone.
+std::string value_head(const Table& table) {
+  const std::string head = table.value + (table.unit.empty() ? "" : " (" + table.unit + ")");
+  const bool known = std::any_of(table.rows.begin(), table.rows.end(), [](const TableRow& row) {
+    return !row.reference && std::any_of(row.cells.begin(), row.cells.end(),
+                                         [](const TableCell& c) { return c.state == TableCell::State::value; });
+  });
+  if (!known) return head + ": no value yet";
+  return head + (table.lower_is_better ? ", lower is better" : ", higher is better");
+}
+
+// A dash that stands for a finished trial needs its reason.
+std::string note_on_absent(const ReportSource& source, const std::string& metric) {
+  std::size_t without = 0;
+  for (const ReportTrial& t : source.trials)
+    if (t.record && t.record->status == "done" && !find_metric(*t.record, metric)) ++without;
+  if (without == 0) return "";
+  return fmt::format("–: {} finished trial{} no {}: {}.", without, without == 1 ? " has" : "s have", metric,
+                     metric.find("sqnr") != std::string::npos
+                         ? "where nothing is quantized or lost the ratio is infinite"
+                         : "`stamp show` lists the metrics of a trial");
+}
+
 void finish_notes(Table& table, const ReportSource& source, const PaperEntry* paper) {
   bool ahead = false, repeated = false, interval = false, best = false, bits = false, difference = false;
   bool compared = false;                  // rows whose bold rests on intervals of the values themselves
@@ -310,8 +345,7 @@ void finish_notes(Table& table, const ReportSource& source, const PaperEntry* pa
   }
   std::vector<std::string> head;
   if (!table.value.empty())
-    head.push_back(fmt::format("{}{}, {} is better{}.", table.value, table.unit.empty() ? "" : " (" + table.unit + ")",
-                               table.lower_is_better ? "lower" : "higher",
+    head.push_back(fmt::format("{}{}.", value_head(table),
                                !(best && untested && !tested) ? ""
                                : compared ? "; bold: best of its row, no interval of which overlaps another"
                                           : "; bold: best of its row"));
@@ -332,6 +366,8 @@ void finish_notes(Table& table, const ReportSource& source, const PaperEntry* pa
                                                 ? ", in nats per token (the items are mean losses of windows)"
                                                 : "")
                               : "No two values of a row have items that pair, so there are no differences.");
+  if (!table.value.empty())
+    if (const std::string note = note_on_absent(source, table.value); !note.empty()) head.push_back(note);
   if (interval) head.push_back("[a, b]: 95% interval over the items of one trial.");
   if (bits)
     head.push_back("(A n): average bits of the activation rows behind the value; short sequences have their own.");
@@ -452,7 +488,7 @@ Table long_list(const ReportSource& source) {
     for (const std::string& metric : table.columns) {
       TableCell cell;
       put(cell, {s}, metric, {});
-      if (s.record() && cell.state != TableCell::State::value) cell.state = TableCell::State::absent;
+      if (s.record() && cell.state != TableCell::State::value) cell = {};
       row.cells.push_back(std::move(cell));
     }
     table.rows.push_back(std::move(row));
