@@ -73,11 +73,14 @@ std::string shown(const std::string& value) {
 }
 
 // Settings of one trial among those that vary in its run: enough to recognise it. Names are the shortest that are not
-// also another setting's, whether that one varies or not: calibration.context, as there is data.context.
+// also another setting's, whether that one varies or not: calibration.context, as there is data.context. What cannot
+// matter to the trial is not among its settings and is left out.
 std::string settings_text(const Settings& s, const std::vector<std::string>& varied,
                           const std::vector<std::string>& all) {
   std::vector<std::string> parts;
-  for (const std::string& path : varied) parts.push_back(short_name(path, all) + "=" + shown(value_at(s, path)));
+  for (const std::string& path : varied)
+    if (const std::string value = value_at(s, path); !value.empty())
+      parts.push_back(short_name(path, all) + "=" + value);
   return join(parts, ", ");
 }
 
