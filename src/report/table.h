@@ -12,7 +12,8 @@
 namespace stamp {
 
 struct TableCell {
-  enum class State { absent, value, failed, missing, pending };  // absent: excluded or not in the sweep
+  enum class State { absent, value, failed, missing, pending };
+  // absent: excluded or not in the sweep; with ids: the trials are done and have no such metric
   State state = State::absent;
   double value = 0;
   std::optional<double> low, high;  // of a single trial with an interval

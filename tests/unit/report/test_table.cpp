@@ -298,3 +298,70 @@ TEST_CASE("of transforms chosen slot by slot those count that some slot got") {
   CHECK(sees_ahead(done("a", "rtn", "haar", 10)));
   CHECK_FALSE(sees_ahead(done("a", "rtn", "identity", 10)));
 }
+
+TEST_CASE("a transform that has no level mixes nothing and is not marked") {
+  Record r = done("a", "rtn", "haar", 10);
+  Json& q = r.spec["quantization"];
+  q["sequence"] = {{"transform", "haar"}, {"skip_first", 1}, {"levels", "auto"}};
+  q["allocation"] = {{"kind", "uniform"}};
+  r.spec["data"]["context"] = 128;
+  CHECK_FALSE(sees_ahead(r));  // 127 rows, 64 of them assumed to be high ones
+  r.spec["data"]["context"] = 129;
+  CHECK(sees_ahead(r));
+  r.spec["data"]["context"] = 64;
+  q["allocation"] = {{"kind", "two_level"}, {"high_tokens", "s/8"}};
+  CHECK(sees_ahead(r));
+  q["allocation"]["high_tokens"] = 64;
+  CHECK_FALSE(sees_ahead(r));
+  r.spec["zero_shot"] = Json::object();  // questions of any length
+  CHECK(sees_ahead(r));
+  q["sequence"]["levels"] = 0;
+  CHECK_FALSE(sees_ahead(r));
+  q["sequence"] = {{"transform", "wavelet"}, {"levels", "auto"}, {"family", "of another version"}};
+  r.spec.erase("zero_shot");
+  CHECK(sees_ahead(r));
+}
+
+TEST_CASE("without a value no direction is called better") {
+  ReportSource s = grid_source();
+  for (ReportTrial& t : s.trials) t.record.reset();
+  s.table.value = "latent_sqnr";
+  const std::string text = markdown(make_table(s, "", nullptr));
+  CHECK(text.find("is better") == std::string::npos);
+  CHECK(text.find("* latent\\_sqnr: no value yet.") != std::string::npos);
+}
+
+TEST_CASE("a finished trial without the metric is a dash with its reason, not one that was not run") {
+  ReportSource s = grid_source();
+  s.table.value = "slot_sqnr";
+  for (ReportTrial& t : s.trials) t.record->metrics[0].name = "slot_sqnr";
+  s.trials[0].record->metrics.erase(s.trials[0].record->metrics.begin());
+  const Table t = make_table(s, "", nullptr);
+  CHECK(t.rows[0].cells[0].state == TableCell::State::absent);
+  const std::string text = markdown(t);
+  CHECK(text.find("not run") == std::string::npos);
+  CHECK(
+      text.find("–: 1 finished trial has no slot\\_sqnr: where nothing is quantized or lost the ratio is infinite.") !=
+      std::string::npos);
+  CHECK(csv(t).find("rtn,identity,slot_sqnr,absent,,") != std::string::npos);
+  s.trials[0].record.reset();
+  CHECK(make_table(s, "", nullptr).rows[0].cells[0].state == TableCell::State::pending);
+}
+
+TEST_CASE("one trial that stands in all places of its row is not better than others, and not bold") {
+  ReportSource s = grid_source();
+  s.trials = {trial("a1", "rtn", "identity", 10), trial("b1", "quarot", "identity", 9),
+              trial("b2", "quarot", "haar", 8)};
+  s.trials[0].labels.push_back(labels("rtn", "haar"));
+  for (const bool items : {false, true}) {
+    if (items)
+      for (ReportTrial& t : s.trials) {
+        const double v = t.record->metrics[0].value;
+        t.record->metrics[0].items = {v, v + 0.1, v - 0.1, v};
+      }
+    const Table t = make_table(s, "", nullptr);
+    CHECK_FALSE(t.rows[1].cells[0].best);
+    CHECK_FALSE(t.rows[1].cells[1].best);
+    CHECK(t.rows[2].cells[1].best);
+  }
+}
