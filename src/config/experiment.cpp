@@ -155,7 +155,9 @@ class Reader {
     const bool allowed =
         std::any_of(fields.begin(), fields.end(), [&](const Field* f) { return check_value(*f, *json).empty(); });
     if (!allowed) {
-      fault(node.place, path, check_value(*fields.front(), *json));
+      std::string why = check_value(*fields.front(), *json);
+      if (json->is_number()) why = describe_node(node) + why.substr(why.find(';'));  // as written: 1e2, not 100.0
+      fault(node.place, path, why);
       return std::nullopt;
     }
     return PlacedValue{normalised(*fields.front(), *json, node.place), node.place};

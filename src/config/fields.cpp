@@ -40,50 +40,52 @@ bool decodes(const TrialSpec& t) {
 }
 
 Condition if_weights() {
-  return {"weights.bits below 16", weights_on};
+  return {"weights.bits is below 16", weights_on};
 }
 Condition if_weight_groups() {
-  return {"weights.bits below 16 and granularity group",
+  return {"weights.bits is below 16 and granularity is group",
           [](const TrialSpec& t) { return weights_on(t) && t.quantization.weights.granularity == "group"; }};
 }
 Condition if_activations() {
-  return {"activations.bits below 16", activations_on};
+  return {"activations.bits is below 16", activations_on};
 }
 Condition if_activation_groups() {
-  return {"activations.bits below 16 and granularity group",
+  return {"activations.bits is below 16 and granularity is group",
           [](const TrialSpec& t) { return activations_on(t) && t.quantization.activations.granularity == "group"; }};
 }
 Condition if_cache() {
-  return {"kv_cache.bits below 16", cache_on};
+  return {"kv_cache.bits is below 16", cache_on};
 }
 Condition if_cache_transforms() {
-  return {"kv_cache.bits below 16 and a transform other than identity",
+  return {"kv_cache.bits is below 16 and transform is not identity",
           [](const TrialSpec& t) { return cache_on(t) && transforms(t); }};
 }
 Condition if_decoding() {
-  return {"decode_perplexity evaluated, or text generated", decodes};
+  return {"decode_perplexity is evaluated, or text generated", decodes};
 }
 Condition if_cache_decodes() {
-  return {"decoding with kv_cache.bits below 16", [](const TrialSpec& t) { return decodes(t) && cache_on(t); }};
+  return {"tokens are decoded and kv_cache.bits is below 16",
+          [](const TrialSpec& t) { return decodes(t) && cache_on(t); }};
 }
 Condition if_chunks_transform() {
-  return {"decoding with kv_cache.bits below 16, transformed, and allocation two_level", [](const TrialSpec& t) {
+  return {"tokens are decoded, kv_cache.bits is below 16, transformed is true and allocation is two_level",
+          [](const TrialSpec& t) {
             return decodes(t) && cache_on(t) && t.quantization.kv_cache.transformed && transforms(t) &&
                    t.quantization.allocation.kind == "two_level";
           }};
 }
 Condition if_rows_decode() {
-  return {"decoding with activations.bits or kv_cache.bits below 16",
+  return {"tokens are decoded and activations.bits or kv_cache.bits is below 16",
           [](const TrialSpec& t) { return decodes(t) && any_rows_on(t); }};
 }
 Condition if_rows() {
-  return {"activations.bits or kv_cache.bits below 16", any_rows_on};
+  return {"activations.bits or kv_cache.bits is below 16", any_rows_on};
 }
 Condition if_sequence() {
-  return {"activations.bits below 16, or kv_cache.bits below 16 and transformed", sequence_on};
+  return {"activations.bits is below 16, or kv_cache.bits is below 16 and transformed is true", sequence_on};
 }
 Condition if_transforms() {
-  return {"as transform, and transform other than identity",
+  return {"transform is not identity, and (" + if_sequence().words + ")",
           [](const TrialSpec& t) { return sequence_on(t) && transforms(t); }};
 }
 Condition if_calibrated(const Catalog& catalog) {
@@ -91,11 +93,12 @@ Condition if_calibrated(const Catalog& catalog) {
           [&catalog](const TrialSpec& t) { return needs_calibration(t, catalog); }};
 }
 Condition if_calibrated_on_text(const Catalog& catalog) {
-  return {"as calibration.samples, and no metric of images is evaluated",
+  return {if_calibrated(catalog).words + ", and no metric of images is evaluated",
           [&catalog](const TrialSpec& t) { return needs_calibration(t, catalog) && !reads(t, "images", catalog); }};
 }
 Condition if_drawn(const Catalog& catalog) {
-  return {"as calibration.samples, and select random or a metric of images", [&catalog](const TrialSpec& t) {
+  return {if_calibrated(catalog).words + ", and select is random or a metric of images is evaluated",
+          [&catalog](const TrialSpec& t) {
             return needs_calibration(t, catalog) && (t.calibration.select == "random" || reads(t, "images", catalog));
           }};
 }
@@ -114,7 +117,7 @@ Condition if_evaluates(const std::string& metric) {
 }
 
 Condition if_image_activations(const Catalog& catalog) {
-  return {"activations.bits below 16 and evaluate holds a metric of images",
+  return {"activations.bits is below 16 and evaluate holds a metric of images",
           [&catalog](const TrialSpec& t) { return activations_on(t) && reads(t, "images", catalog); }};
 }
 

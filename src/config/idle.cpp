@@ -47,15 +47,18 @@ bool for_each_combination(const Experiment& e, Visit&& visit) {
   return false;
 }
 
+// A condition in words, behind "when".
 std::string need_of(const Schema& schema, const std::string& path) {
-  std::vector<std::string> owners;
-  std::string when;
+  std::string owner, when;
   for (const Field* f : schema.find(path)) {
     when = f->when;
-    if (f->owner_kind) owners.push_back(std::string(name_of(*f->owner_kind)) + " " + f->owner);
+    if (!f->owner_kind) continue;
+    owner.append(owner.empty() ? std::string("the ").append(name_of(*f->owner_kind)).append(" is ") : " or ");
+    owner.append(f->owner);
   }
-  if (owners.empty()) return when;
-  return join(owners, " or ") + (when.empty() ? "" : " and " + when);
+  if (owner.empty() || when.empty()) return owner.append(when);
+  const bool several = when.find(',') != std::string::npos;
+  return owner.append(several ? ", and (" : ", and ").append(when).append(several ? ")" : "");
 }
 
 }  // namespace
@@ -78,7 +81,7 @@ std::vector<std::string> idle_settings(const Experiment& e) {
   if (!for_each_combination(e, strike)) return {};
   std::vector<std::string> warnings;
   for (const Pending& p : pending) {
-    warnings.push_back(p.place.text() + ": " + p.path + ": does nothing in any trial; it matters only with " +
+    warnings.push_back(p.place.text() + ": " + p.path + ": does nothing in any trial; it matters only when " +
                        need_of(*e.schema, p.path));
   }
   return warnings;

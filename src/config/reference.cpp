@@ -80,7 +80,8 @@ const std::vector<FileKey>& file_keys() {
        "settings whose values repeat one measurement, such as seeds: a cell is their mean and standard deviation"},
       {"table.value", "a metric", "perplexity", "the number in a cell"},
       {"table.paper", "a key into configs/paper", "", "published values shown beside ours"},
-      {"table.layout", "text", "", "a named layout"},
+      {"table.layout", "grid or long", "grid",
+       "grid: rows x columns as above; long: one row a trial, one column a metric"},
   };
   return keys;
 }

@@ -13,7 +13,11 @@ namespace {
 
 std::string given_text(const Json& value) {
   if (value.is_string()) return "the text \"" + shortened(value.get<std::string>()) + "\"";
-  if (value.is_number_float()) return number_text(value.get<double>());
+  if (value.is_number_float()) {
+    std::string text = number_text(value.get<double>());
+    if (text.find_first_of(".en") == std::string::npos) text.append(".0");  // 4 would look like what is allowed
+    return text;
+  }
   if (value.is_null()) return "nothing";
   if (value.is_array()) return "a list";
   if (value.is_object()) return "a map";
@@ -59,8 +63,16 @@ std::string suggestion(const Field& field, const Json& value) {
   return did_you_mean(value.get<std::string>(), candidates);
 }
 
-// Quotes are the commonest slip of a type.
-std::string quotes_hint(const Field& field, const Json& value) {
+bool whole_numbers(const Field& field) {
+  return field.type == Field::Type::integer || field.type == Field::Type::count || !field.numbers.empty();
+}
+
+// Quotes are the commonest slip of a type, a point the next one.
+std::string spelling_hint(const Field& field, const Json& value) {
+  if (whole_numbers(field) && value.is_number_float()) {
+    const double v = value.get<double>();
+    return std::floor(v) == v && within(field, v) ? " (write it as " + limit_text(v) + ")" : "";
+  }
   const bool wants_text = field.type == Field::Type::text || field.type == Field::Type::file;
   if (wants_text && (value.is_number() || value.is_boolean())) return " (put it in quotes)";
   const bool wants_number = field.type == Field::Type::integer || field.type == Field::Type::real;
@@ -97,7 +109,9 @@ bool fits(const Field& field, const Json& value) {
     case Field::Type::count:
       return is_share(value) || (value.is_number_integer() && within(field, value.get<double>()));
     case Field::Type::integer: return value.is_number_integer() && within(field, value.get<double>());
-    case Field::Type::real: return value.is_number() && within(field, value.get<double>());
+    case Field::Type::real:
+      return (whole_numbers(field) ? value.is_number_integer() : value.is_number()) &&
+             within(field, value.get<double>());
     case Field::Type::text: return value.is_string();
     case Field::Type::file: return value.is_string() && !value.get<std::string>().empty();
     case Field::Type::choice: return value.is_string() && is_choice(field, value.get<std::string>());
@@ -143,7 +157,7 @@ std::string allowed_text(const Field& field) {
 std::string check_value(const Field& field, const Json& value) {
   if (fits(field, value)) return {};
   if (field.type == Field::Type::names) return check_names(field, value);
-  return given_text(value) + "; " + allowed_text(field) + suggestion(field, value) + quotes_hint(field, value);
+  return given_text(value) + "; " + allowed_text(field) + suggestion(field, value) + spelling_hint(field, value);
 }
 
 Schema::Schema(const Catalog& catalog) : catalog_(&catalog), fields_(build_fields(catalog)) {}

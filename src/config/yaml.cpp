@@ -202,6 +202,20 @@ std::size_t first_bracket_too_deep(std::string_view text) {
   return std::string_view::npos;
 }
 
+// YAML indents with spaces, and yaml-cpp's words for a tab there ("illegal map value") do not say so. The first tab
+// before the text of a line, counted from 0; npos when there is none.
+std::size_t tab_in_indentation(std::string_view text, int line) {
+  std::size_t start = 0;
+  for (; line > 0 && start != std::string_view::npos; --line) {
+    start = text.find('\n', start);
+    if (start != std::string_view::npos) ++start;
+  }
+  if (start >= text.size()) return std::string_view::npos;
+  const std::size_t content = text.find_first_not_of(" \t-", start);
+  const std::size_t tab = text.find('\t', start);
+  return tab < content ? tab : std::string_view::npos;
+}
+
 bool digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -319,6 +333,8 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, std::vector<
   } catch (const TooMuch&) {
     return {};
   } catch (const YAML::Exception& e) {
+    if (const auto tab = tab_in_indentation(text, std::max(e.mark.line, 0)); tab != std::string_view::npos)
+      return refuse(tab, "a tab in the indentation; YAML indents with spaces");
     const Place at{file, std::max(e.mark.line, 0) + 1, std::max(e.mark.column, 0) + 1};
     faults.push_back(at.text() + ": not valid YAML: " + e.msg);
     return {};

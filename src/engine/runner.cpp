@@ -30,12 +30,20 @@ std::vector<SlotResult> slot_results(const std::vector<SlotPlan>& plans, const s
   return results;
 }
 
-void add_caveats(const Record& record, const std::vector<SlotPlan>& plans, Monitor& monitor) {
+void add_caveats(const Record& record, const Session& session, const TrialSpec& spec,
+                 const std::vector<SlotPlan>& plans, Monitor& monitor) {
   for (const SlotResult& s : record.slots)
     if (s.theorem.empty() && s.sums.worst_ratio > 1)
       monitor.warn(fmt::format("slot {}: the error is {:.4g} times the bound of Theorem 1, whose conditions hold",
                                s.name, s.sums.worst_ratio));
   if (plans.empty()) return;
+  if (std::any_of(plans.begin(), plans.end(), [](const SlotPlan& p) { return p.transformed; })) {
+    const Workload* data = session.data();
+    if (const std::string text =
+            assumed_levels(spec.quantization, data ? data->tokens_per_item() : 0, data ? data->grid_width() : 0);
+        !text.empty())
+      monitor.warn(text);
+  }
   const SlotPlan& first = plans.front();
   if (!first.bits.dynamic && !first.bits.bits.empty() &&
       std::all_of(first.bits.bits.begin(), first.bits.bits.end(), [&](float b) { return b == first.bits.high_bits; }) &&
@@ -152,7 +160,7 @@ void run_phases(Session& session, const TrialRequest& request, Record& record, M
       record.metrics.push_back(std::move(result));
   record.metrics.insert(record.metrics.end(), reference.begin(), reference.end());
   record.bound = bound_summary(record.slots);
-  add_caveats(record, plans, monitor);
+  add_caveats(record, session, spec, plans, monitor);
 }
 
 Failure failure_of(const std::exception& e, const std::string& phase) {

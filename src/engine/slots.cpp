@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "transforms/levels.h"
 #include "transforms/per_slot.h"
 
 namespace stamp {
@@ -90,6 +91,26 @@ SequenceTransformRequest transform_request(const QuantizationSpec& spec, std::in
   request.options = spec.sequence.options;
   request.gemm = gemm;
   return request;
+}
+
+std::string assumed_levels(const QuantizationSpec& spec, std::int64_t tokens, std::int64_t width) {
+  const std::string& name = spec.sequence.transform;
+  constexpr const char* start = "levels: auto assumes {} high rows, because allocation {} names none: ";
+  const std::string head = fmt::format(start, published_high_rows, spec.allocation.kind);
+  if (tokens == 0) {
+    SequenceTransformRequest request;
+    request.tokens = 1;
+    request.high_tokens = high_tokens_of(spec.allocation, std::int64_t{1} << 20);  // a share of a short text is one row
+    request.options = spec.sequence.options;
+    const std::optional<LevelCount> any = level_count(name, request);
+    if (!any || !any->assumes_rows) return "";
+    return head + fmt::format("texts of fewer than {} tokens are not transformed",
+                              2 * published_high_rows + spec.sequence.skip_first);
+  }
+  const std::optional<LevelCount> count = level_count(name, transform_request(spec, tokens, plain_gemm, width));
+  if (!count || !count->assumes_rows) return "";
+  return head + fmt::format("{} level{} of {}{}; set levels", count->levels, count->levels == 1 ? "" : "s", count->most,
+                            count->mixes() ? "" : ", so that rows are not transformed");
 }
 
 std::unique_ptr<SequenceTransform> with_skipped(std::int64_t skip, std::unique_ptr<SequenceTransform> inner) {

@@ -42,6 +42,10 @@ std::int64_t high_tokens_of(const AllocationSpec& allocation, std::int64_t token
 // Does the allocation choose bits from calibrated row energies?
 bool needs_row_energies(const AllocationSpec& allocation);
 
+// What the record should say of `levels: auto` where the allocation names no number of high rows, so that 64 are
+// assumed; "" where nothing is. `tokens` 0: questions of any length.
+std::string assumed_levels(const QuantizationSpec& spec, std::int64_t tokens, std::int64_t width);
+
 // The request for the rows behind the skipped ones. TrialError when the sequence has no such rows, or does not fill a
 // grid of `width` (0 = a plain sequence).
 SequenceTransformRequest transform_request(const QuantizationSpec& spec, std::int64_t tokens, Gemm gemm,

@@ -14,8 +14,7 @@
 #include "models/info/decoder_tensors.h"
 #include "models/info/diffusion_config.h"
 #include "quant/allocation.h"
-#include "transforms/haar.h"
-#include "transforms/haar2d.h"
+#include "transforms/levels.h"
 #include "transforms/per_slot.h"
 
 namespace stamp {
@@ -103,6 +102,7 @@ struct Left {
   std::string transform;
   std::int64_t skip = 0, levels = 0, height = 0, width = 0;
   std::string text;
+  std::string note;  // what the levels rest on; "" where they were given
 };
 
 Left left_of(const Json& quantization, const NetworkSizes& n, bool diffusion, std::int64_t tokens) {
@@ -117,11 +117,25 @@ Left left_of(const Json& quantization, const NetworkSizes& n, bool diffusion, st
   if (allocation.contains("high_tokens")) high = std::min(count_option(allocation, "high_tokens", tokens), tokens);
   high = high > 0 ? std::max<std::int64_t>(high - left.skip, 1) : 0;
   const std::int64_t rows = std::max<std::int64_t>(tokens - left.skip, 1);
-  const bool automatic = !sequence.contains("levels") || !sequence.at("levels").is_number();
-  if (left.transform == "haar" || left.transform == "haar_packets")
-    left.levels = automatic ? haar_auto_levels(rows, high) : whole(sequence, "levels", 0);
-  else if (left.transform == "haar2d")
-    left.levels = automatic ? haar2d_auto_levels(left.height, left.width, high) : whole(sequence, "levels", 0);
+  SequenceTransformRequest request;
+  request.tokens = rows;
+  request.high_tokens = high;
+  request.grid_height = left.height;
+  request.grid_width = left.width;
+  request.options = sequence;
+  if (const std::optional<LevelCount> count = level_count(left.transform, request)) {
+    left.levels = count->levels;
+    if (count->assumes_rows)
+      left.note = fmt::format("levels: auto assumes {} high rows, because allocation {} names none; set levels",
+                              published_high_rows, word(allocation, "kind", "two_level"));
+    // Packets without a level still order their rows; of a grid that is no square the sides are not known.
+    if (!count->mixes() && left.transform != "haar_packets" && (left.transform != "haar2d" || left.width > 0)) {
+      left.text =
+          fmt::format("{} with 0 levels, which is the identity: rows are quantized where they lie", left.transform);
+      left.transform = "identity";
+      return left;
+    }
+  }
   if (left.transform == "identity") {
     left.text = "identity: rows are quantized where they lie";
     return left;
@@ -360,6 +374,7 @@ Explanation explain(const ExplainRequest& request) {
         "undoes L on the slot's rows, with the same values");
     if (!e.diffusion) e.notes.push_back("prefill only: a token that is decoded by itself meets L = I");
   }
+  if (!left.note.empty()) e.notes.push_back(left.note);
   if (left.transform == per_slot_name && !recorded)
     e.notes.push_back("which transform a slot gets, and its cost, is known when the trial has run");
   else if (!known)

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "report/difference.h"
 #include "report/table.h"
 
 namespace stamp {
@@ -54,6 +55,7 @@ MetricDifference metric_difference(const Metric& a, const Metric& b) {
     d.low = p.low;
     d.high = p.high;
     d.items = a.items.size();
+    d.unit = item_unit(a);
   }
   return d;
 }
@@ -66,15 +68,25 @@ std::vector<std::string> varied_in(const std::vector<Settings>& all) {
   return varied;
 }
 
-// Settings of one trial among those that vary in its run: enough to recognise it.
-std::string settings_text(const Settings& s, const std::vector<std::string>& varied) {
+std::string shown(const std::string& value) {
+  return value.empty() ? "-" : value;
+}
+
+// Settings of one trial among those that vary in its run: enough to recognise it. Names are the shortest that are not
+// also another setting's, whether that one varies or not: calibration.context, as there is data.context. What cannot
+// matter to the trial is not among its settings and is left out.
+std::string settings_text(const Settings& s, const std::vector<std::string>& varied,
+                          const std::vector<std::string>& all) {
   std::vector<std::string> parts;
-  for (const std::string& path : varied) parts.push_back(short_name(path, varied) + "=" + value_at(s, path));
+  for (const std::string& path : varied)
+    if (const std::string value = value_at(s, path); !value.empty())
+      parts.push_back(short_name(path, all) + "=" + value);
   return join(parts, ", ");
 }
 
-std::string describe(const Record& r, const Settings& s, const std::vector<std::string>& varied) {
-  const std::string settings = settings_text(s, varied);
+std::string describe(const Record& r, const Settings& s, const std::vector<std::string>& varied,
+                     const std::vector<std::string>& all) {
+  const std::string settings = settings_text(s, varied, all);
   std::string text = r.id;
   if (!settings.empty()) text += " (" + settings + ")";
   if (r.status != "done") text += " failed";
@@ -119,8 +131,10 @@ Comparison compare(const std::vector<Record>& a, const std::vector<Record>& b) {
   for (const Record& r : a) sa.push_back(settings_of(r));
   for (const Record& r : b) sb.push_back(settings_of(r));
 
+  const std::set<std::string> paths = paths_of(sa, sb);
+  const std::vector<std::string> all(paths.begin(), paths.end());
   std::set<std::string> ignored;
-  for (const std::string& path : paths_of(sa, sb)) {
+  for (const std::string& path : paths) {
     const std::set<std::string> va = values_at(sa, path), vb = values_at(sb, path);
     if (va.size() == 1 && vb.size() == 1 && *va.begin() != *vb.begin()) {
       ignored.insert(path);
@@ -140,26 +154,30 @@ Comparison compare(const std::vector<Record>& a, const std::vector<Record>& b) {
       if (!used[j] && a[i].status == "done" && b[j].status == "done" && (single || key(sa[i]) == key(sb[j])))
         partner = j;
     if (partner == b.size()) {
-      out.only_a.push_back(describe(a[i], sa[i], varied_a));
+      out.only_a.push_back(describe(a[i], sa[i], varied_a, all));
       continue;
     }
     used[partner] = true;
-    TrialPair pair{a[i].id, b[partner].id, settings_text(sb[partner], varied_b), {}, {}};
+    TrialPair pair{a[i].id, b[partner].id, settings_text(sb[partner], varied_b, all), {}, {}, {}, {}};
     for (const std::string& path : paths_of({sa[i]}, {sb[partner]}))
       if (value_at(sa[i], path) != value_at(sb[partner], path))
         pair.settings.push_back({path, value_at(sa[i], path), value_at(sb[partner], path)});
     for (const Metric& m : a[i].metrics)
-      if (const Metric* n = find_metric(b[partner], m.name)) pair.metrics.push_back(metric_difference(m, *n));
+      if (const Metric* n = find_metric(b[partner], m.name))
+        pair.metrics.push_back(metric_difference(m, *n));
+      else
+        pair.only_a.push_back(m.name);
+    for (const Metric& m : b[partner].metrics)
+      if (!find_metric(a[i], m.name)) pair.only_b.push_back(m.name);
     out.pairs.push_back(std::move(pair));
   }
   for (std::size_t j = 0; j < b.size(); ++j)
-    if (!used[j]) out.only_b.push_back(describe(b[j], sb[j], varied_b));
+    if (!used[j]) out.only_b.push_back(describe(b[j], sb[j], varied_b, all));
   return out;
 }
 
 std::string comparison_text(const Comparison& c, const std::string& a_name, const std::string& b_name) {
   std::string out = fmt::format("A: {}\nB: {}\n\n", a_name, b_name);
-  const auto shown = [](const std::string& s) { return s.empty() ? std::string("-") : s; };
   if (c.whole.empty()) {
     out += "No setting differs between the two as a whole.\n";
   } else {
@@ -182,11 +200,14 @@ std::string comparison_text(const Comparison& c, const std::string& a_name, cons
                            m.a != 0 ? fmt::format(" ({:+.1f}%)", 100 * change / std::fabs(m.a)) : "");
       if (m.mean && change != 0) {
         out += fmt::format("; per item {}{}", *m.mean > 0 ? "+" : "", value_text(*m.mean));
+        if (!m.unit.empty()) out.append(" ").append(m.unit);
         if (m.low) out += fmt::format(" [{}, {}]", value_text(*m.low), value_text(*m.high));
         out += fmt::format(" over {} pairs", m.items);
       }
       out += "\n";
     }
+    if (!p.only_a.empty()) out += fmt::format("  only in A: {}\n", join(p.only_a, ", "));
+    if (!p.only_b.empty()) out += fmt::format("  only in B: {}\n", join(p.only_b, ", "));
   }
   if (!c.only_a.empty()) out += "\nOnly in A:\n";
   for (const std::string& s : c.only_a) out += "  " + s + "\n";

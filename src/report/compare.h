@@ -19,13 +19,15 @@ struct MetricDifference {
   // Mean over the items of b - a with its 95% interval (Student t over pairs), where both have the same items.
   std::optional<double> mean, low, high;
   std::size_t items = 0;
+  std::string unit;  // of the items: "nats per token" for a perplexity
 };
 
 struct TrialPair {
   std::string a, b;   // ids
-  std::string label;  // B's settings among those that vary in it: "method=rtn, transform=haar"
+  std::string label;  // B's settings among those that vary in it: "method=rtn, calibration.context=64"
   std::vector<SettingDifference> settings;
   std::vector<MetricDifference> metrics;
+  std::vector<std::string> only_a, only_b;  // metrics that the other one lacks
 };
 
 struct Comparison {

@@ -242,12 +242,12 @@ std::string csv(const Table& t) {
   for (const TableRow& row : t.rows) {
     for (std::size_t c = 0; c < row.cells.size(); ++c) {
       const TableCell& cell = row.cells[c];
-      if (cell.state == TableCell::State::absent) continue;
+      if (cell.state == TableCell::State::absent && cell.ids.empty()) continue;
       const bool value = cell.state == TableCell::State::value;
       std::vector<std::string> f = row.labels;
       f.push_back(t.columns[c]);
       f.push_back(t.value.empty() ? t.columns[c] : row.reference ? t.value + "_fp" : t.value);
-      f.push_back(value ? "done" : state_text(cell.state));
+      f.push_back(value ? "done" : cell.state == TableCell::State::absent ? "absent" : state_text(cell.state));
       f.push_back(value ? number_text(cell.value) : "");
       f.push_back(t.unit);
       f.push_back(value && cell.items > 0 ? std::to_string(cell.items) : "");

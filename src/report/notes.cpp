@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "transforms/levels.h"
 
 namespace stamp {
 
@@ -60,6 +61,31 @@ std::set<std::string> low_types(const Record& r) {
   return out;
 }
 
+// A transform by levels that has none leaves rows where they are. For settings of a text; what they hold is taken as
+// read, so that foreign ones may throw.
+bool mixes_no_rows(const Json& spec) {
+  const Json& quantization = spec.at("quantization");
+  const Json& sequence = quantization.at("sequence");
+  const auto levels = sequence.find("levels");
+  if (levels == sequence.end()) return false;
+  SequenceTransformRequest request;
+  request.options = sequence;
+  if (!levels->is_number_integer()) {
+    // Of questions no length is known, and without a complete allocation no number of high rows.
+    const auto allocation = quantization.find("allocation");
+    if (spec.contains("zero_shot") || allocation == quantization.end() || !allocation->contains("kind")) return false;
+    const auto tokens = spec.at("data").at("context").get<std::int64_t>();
+    const std::int64_t skip = sequence.value("skip_first", std::int64_t{0});
+    request.tokens = tokens - skip;
+    if (allocation->contains("high_tokens")) {
+      const std::int64_t high = std::min(count_option(*allocation, "high_tokens", tokens), tokens);
+      request.high_tokens = high > 0 ? std::max<std::int64_t>(high - skip, 1) : 0;
+    }
+  }
+  const std::optional<LevelCount> count = level_count(sequence.value("transform", "identity"), request);
+  return count && !count->mixes();
+}
+
 }  // namespace
 
 bool makes_images(const Record& r) {
@@ -76,7 +102,12 @@ bool sees_ahead(const Record& r) {
   // Each slot one of several: what they got.
   if (!r.transforms.empty())
     return std::any_of(r.transforms.begin(), r.transforms.end(), [](const Json& t) { return t != "identity"; });
-  return transform != "identity";  // settings that cannot matter are not in a canonical spec
+  if (transform == "identity") return false;  // settings that cannot matter are not in a canonical spec
+  try {
+    return !mixes_no_rows(r.spec);
+  } catch (const std::exception&) {
+    return true;  // settings of another version, which nothing can be said of
+  }
 }
 
 std::vector<std::string> reader_notes(const ReportSource& source, const std::string& metric) {

@@ -42,7 +42,7 @@ void tell_apart(std::vector<RunPart>& parts, const std::vector<Texts>& settings,
 Lead lead_of(const TableCell& best, const TableCell& over) {
   Lead lead{&over, std::nullopt, std::nullopt};
   if (best.protocol != over.protocol) return lead;
-  lead.paired = paired_difference(over.items_of, best.items_of);
+  lead.paired = cell_difference(over, best);
   if (!lead.paired && best.low && best.high && over.low && over.high)
     lead.apart = *best.high < *over.low || *over.high < *best.low;
   return lead;

@@ -129,7 +129,7 @@ std::optional<SideBySide::Change> change_of(const SideBySide& table, const Table
   change.percent = in_percent(table);
   if (change.percent && !(from.value > 0)) return std::nullopt;
   change.value = change.percent ? 100 * (to.value / from.value - 1) : to.value - from.value;
-  if (const auto d = paired_difference(from.items_of, to.items_of)) {
+  if (const auto d = cell_difference(from, to)) {
     // A perplexity's items are mean losses: a difference of these is the logarithm of a ratio of perplexities.
     const bool losses = table.metric.find("perplexity") != std::string::npos;
     const auto scaled = [&](double v) {

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "report/notes.h"
+#include "report/table_notes.h"
 
 namespace stamp {
 
@@ -113,17 +115,25 @@ std::vector<double> item_means(const std::vector<const Metric*>& metrics) {
   return means;
 }
 
-void put(TableCell& cell, const std::vector<Sample>& samples, const std::string& metric) {
+double mean_of(const Metric& m) {
+  if (m.items.empty()) return m.value;
+  return std::accumulate(m.items.begin(), m.items.end(), 0.0) / static_cast<double>(m.items.size());
+}
+
+// `repeated`: the settings whose values are repeats.
+void put(TableCell& cell, const std::vector<Sample>& samples, const std::string& metric,
+         const std::vector<std::string>& repeated) {
   std::vector<double> values;
   std::vector<const Metric*> metrics;
   const Metric* last = nullptr;
-  bool failed = false, missing = false;
+  bool failed = false, missing = false, pending = false;
   for (const Sample& s : samples) {
     cell.ids.push_back(s.trial->id);
     if (const Record* r = s.record()) {
       if (const Metric* m = find_metric(*r, metric)) {
         values.push_back(m->value);
         metrics.push_back(m);
+        cell.of_repeats[join(key_of(s, repeated), "\n")] = mean_of(*m);
         last = m;
         cell.items = m->n;
         cell.activation_bits = m->activation_bits;
@@ -135,11 +145,16 @@ void put(TableCell& cell, const std::vector<Sample>& samples, const std::string&
       failed = true;
     } else if (!s.trial->missing.empty()) {
       missing = true;
+    } else {
+      pending = true;
     }
   }
   cell.samples = static_cast<int>(values.size());
   if (values.empty()) {
-    cell.state = failed ? TableCell::State::failed : missing ? TableCell::State::missing : TableCell::State::pending;
+    cell.state = failed    ? TableCell::State::failed
+                 : missing ? TableCell::State::missing
+                 : pending ? TableCell::State::pending
+                           : TableCell::State::absent;  // done, and without this metric
     return;
   }
   cell.state = TableCell::State::value;
@@ -164,14 +179,14 @@ std::optional<double> paper_value(const PaperEntry& paper, const std::string& me
   return std::nullopt;
 }
 
-std::optional<PairedDifference> cell_difference(const TableCell& from, const TableCell& to) {
-  if (from.state != TableCell::State::value || to.state != TableCell::State::value || from.protocol != to.protocol)
-    return std::nullopt;
-  return paired_difference(from.items_of, to.items_of);
-}
-
 bool apart(const TableCell& a, const TableCell& b) {
   return *a.high < *b.low || *b.high < *a.low;
+}
+
+std::size_t distinct_trials(const std::vector<TableCell*>& cells) {
+  std::set<std::vector<std::string>> ids;
+  for (const TableCell* c : cells) ids.insert(c->ids);
+  return ids.size();
 }
 
 // Where items pair, the best value has to be better than every other one by its paired interval; where values have
@@ -185,29 +200,20 @@ void mark_best(TableRow& row, bool lower) {
     others.push_back(&c);
     if (!best || (lower ? c.value < best->value : c.value > best->value)) best = &c;
   }
-  if (others.size() < 2) return;
+  if (distinct_trials(others) < 2) return;  // one trial that stands in several places is better than nothing
   bool tested = false, beaten = false;
   for (const TableCell* c : others) {
     if (c == best || c->ids == best->ids) continue;  // one trial that stands in two places
     const std::optional<PairedDifference> d = cell_difference(*c, *best);
     const bool intervals = !d && c->low && c->high && best->low && best->high;
-    tested = tested || d || intervals;
-    beaten = beaten || (d && !d->better(lower)) || (intervals && !apart(*c, *best));
+    // A mean over repeats that pairs with no other is not known to be better.
+    const bool unpaired = !d && (c->samples > 1 || best->samples > 1);
+    tested = tested || d || intervals || unpaired;
+    beaten = beaten || (d && !d->better(lower)) || (intervals && !apart(*c, *best)) || unpaired;
   }
   if (beaten) return;
   for (TableCell* c : others)
     c->best = tested ? c == best || c->ids == best->ids : value_text(c->value) == value_text(best->value);
-}
-
-bool bold_was_tested(const TableRow& row) {
-  std::size_t with_items = 0;
-  for (const TableCell& c : row.cells) with_items += c.items_of.size() > 1 ? 1 : 0;
-  return with_items > 1;
-}
-
-bool has_intervals_to_compare(const TableRow& row) {
-  return std::count_if(row.cells.begin(), row.cells.end(),
-                       [](const TableCell& c) { return c.low.has_value() && c.items_of.size() < 2; }) > 1;
 }
 
 // To the column that is `identity` throughout, or the first.
@@ -287,62 +293,6 @@ std::vector<TableRow> reference_rows(const std::vector<Sample>& samples, const s
   return out;
 }
 
-void finish_notes(Table& table, const ReportSource& source, const PaperEntry* paper) {
-  bool ahead = false, repeated = false, interval = false, best = false, bits = false, difference = false;
-  bool compared = false;                  // rows whose bold rests on intervals of the values themselves
-  bool tested = false, untested = false;  // rows whose bold was held to paired intervals, and rows where it could not
-  for (const TableRow& row : table.rows) {
-    (bold_was_tested(row) ? tested : untested) |= !row.reference;
-    compared = compared || (!row.reference && has_intervals_to_compare(row));
-    for (const TableCell& c : row.cells) {
-      ahead = ahead || c.sees_ahead;
-      repeated = repeated || c.deviation.has_value();
-      interval = interval || c.low.has_value();
-      best = best || c.best;
-      bits = bits || c.activation_bits.has_value();
-      difference = difference || c.difference.has_value();
-    }
-  }
-  std::vector<std::string> head;
-  if (!table.value.empty())
-    head.push_back(fmt::format("{}{}, {} is better{}.", table.value, table.unit.empty() ? "" : " (" + table.unit + ")",
-                               table.lower_is_better ? "lower" : "higher",
-                               !(best && untested && !tested) ? ""
-                               : compared ? "; bold: best of its row, no interval of which overlaps another"
-                                          : "; bold: best of its row"));
-  if (tested && !table.value.empty())
-    head.push_back(
-        std::string("Bold: best of its row, and better than every other value of it: each 95% interval of the paired "
-                    "differences (Student t over the items) excludes 0.") +
-        (untested ? " Where values have no items to pair, their intervals must not overlap; without any, bold is the "
-                    "best as shown."
-                  : ""));
-  if (table.with_difference)
-    head.push_back(difference ? fmt::format("Δ {0}: mean over the items of the difference to the column {0}{1}, with "
-                                            "its paired 95% interval (Student t); bold where it excludes 0.",
-                                            table.columns[table.baseline],
-                                            table.value.find("perplexity") != std::string::npos
-                                                ? ", in nats per token (the items are mean losses of windows)"
-                                                : "")
-                              : "No two values of a row have items that pair, so there are no differences.");
-  if (interval) head.push_back("[a, b]: 95% interval over the items of one trial.");
-  if (bits)
-    head.push_back("(A n): average bits of the activation rows behind the value; short sequences have their own.");
-  if (repeated)
-    head.push_back(
-        fmt::format("a ± b (n): mean and standard deviation over n {}.",
-                    source.table.average.empty() ? "repeats" : "values of " + join(source.table.average, ", ")));
-  if (ahead) head.push_back(std::string("† ") + sees_ahead_note + ".");
-  if (paper && table.with_paper)
-    head.push_back(fmt::format("paper: {} ({}); protocol: {}. difference: ours relative to the paper's.", paper->id,
-                               paper->source, paper->protocol));
-  if (paper && !table.with_paper)
-    head.push_back(fmt::format("paper: {} has no value for any of these cells.", paper->id));
-  table.notes.insert(table.notes.begin(), head.begin(), head.end());
-  const std::vector<std::string> more = reader_notes(source, table.value);
-  table.notes.insert(table.notes.end(), more.begin(), more.end());
-}
-
 Table grid(const ReportSource& source, const PaperEntry* paper, bool differences) {
   Table table;
   table.title = source.name;
@@ -383,6 +333,8 @@ Table grid(const ReportSource& source, const PaperEntry* paper, bool differences
     throw ConfigError(
         fmt::format("table.value: no record has the metric \"{}\"; they have {}", table.value, metric_names(source)));
 
+  std::vector<std::string> repeats = averaged;
+  repeats.push_back("repeat");
   std::vector<Key> row_keys, column_keys;
   std::map<std::pair<std::size_t, std::size_t>, std::vector<Sample>> cells;
   for (const Sample& s : samples) {
@@ -405,7 +357,7 @@ Table grid(const ReportSource& source, const PaperEntry* paper, bool differences
     for (std::size_t c = 0; c < column_keys.size(); ++c) {
       TableCell cell;
       if (const auto it = cells.find({r, c}); it != cells.end()) {
-        put(cell, it->second, table.value);
+        put(cell, it->second, table.value, repeats);
         if (paper) cell.paper = paper_value(*paper, table.value, it->second.front());
       }
       table.with_paper = table.with_paper || cell.paper.has_value();
@@ -442,8 +394,8 @@ Table long_list(const ReportSource& source) {
     for (const std::string& p : rows) row.labels.push_back(s.text(p));
     for (const std::string& metric : table.columns) {
       TableCell cell;
-      put(cell, {s}, metric);
-      if (s.record() && cell.state != TableCell::State::value) cell.state = TableCell::State::absent;
+      put(cell, {s}, metric, {});
+      if (s.record() && cell.state != TableCell::State::value) cell = {};
       row.cells.push_back(std::move(cell));
     }
     table.rows.push_back(std::move(row));
@@ -453,6 +405,19 @@ Table long_list(const ReportSource& source) {
 }
 
 }  // namespace
+
+std::optional<PairedDifference> cell_difference(const TableCell& from, const TableCell& to) {
+  if (from.state != TableCell::State::value || to.state != TableCell::State::value || from.protocol != to.protocol)
+    return std::nullopt;
+  if (from.samples < 2 && to.samples < 2) return paired_difference(from.items_of, to.items_of);
+  std::vector<double> a, b;
+  for (const auto& [repeat, value] : from.of_repeats)
+    if (const auto it = to.of_repeats.find(repeat); it != to.of_repeats.end()) {
+      a.push_back(value);
+      b.push_back(it->second);
+    }
+  return paired_difference(a, b);
+}
 
 const std::vector<std::string>& table_layouts() {
   static const std::vector<std::string> names{"grid", "long"};

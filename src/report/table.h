@@ -1,5 +1,6 @@
 // A table of one metric over the sweep, with what a careful reader must know under it. Product sections 3 and 6.
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,7 +12,8 @@
 namespace stamp {
 
 struct TableCell {
-  enum class State { absent, value, failed, missing, pending };  // absent: excluded or not in the sweep
+  enum class State { absent, value, failed, missing, pending };
+  // absent: excluded or not in the sweep; with ids: the trials are done and have no such metric
   State state = State::absent;
   double value = 0;
   std::optional<double> low, high;  // of a single trial with an interval
@@ -25,10 +27,15 @@ struct TableCell {
   // elsewhere ties as shown share it.
   bool best = false;
   std::vector<double> items_of;                // per item, means over repeats; empty where they do not pair
+  std::map<std::string, double> of_repeats;    // by seed or number of the repeat: mean over its items, or the value
   std::string protocol;                        // of the metric
   std::optional<PairedDifference> difference;  // to the row's baseline, where asked for and the items pair
   std::vector<std::string> ids;
 };
+
+// `to` - `from`, paired over items, or, where one of them is a mean over repeats, over the repeats that both have: what
+// another seed does is part of the difference then. Nothing where neither pairs or protocols differ.
+std::optional<PairedDifference> cell_difference(const TableCell& from, const TableCell& to);
 
 struct TableRow {
   std::vector<std::string> labels;

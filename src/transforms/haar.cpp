@@ -135,9 +135,10 @@ SequenceTransformPlugin haar_plugin() {
   info.summary = "orthonormal Haar wavelet; the approximation band comes first";
   info.source = "STaMP (arXiv 2510.26771) section 3, DWT; specification methods 2.3 a, 2.4, 2.5";
   info.cost = "O(s d): at most 4 s d flops forward, the same back";
-  OptionInfo levels = option::any(
-      "levels", OptionInfo::Type::integer, nullptr,
-      "wavelet levels; auto = floor(log2(s / k)), so that the approximation fits the k high-precision rows");
+  OptionInfo levels = option::any("levels", OptionInfo::Type::integer, nullptr,
+                                  "wavelet levels; auto = floor(log2(s / k)), so that the approximation fits the k "
+                                  "high-precision rows; k = 64 where "
+                                  "the allocation names no high_tokens, and fewer than 2 k rows have no level then");
   levels.min = 0;
   levels.max = 62;
   info.options = {levels};

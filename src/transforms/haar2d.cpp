@@ -233,7 +233,8 @@ SequenceTransformPlugin haar2d_plugin() {
   info.cost = "O(s d): at most 11 s d flops forward, the same back";
   OptionInfo levels = option::any(
       "levels", OptionInfo::Type::integer, nullptr,
-      "wavelet levels, 2^levels divides both sides; auto = the fewest that leave at most k approximation rows");
+      "wavelet levels, 2^levels divides both sides; auto = the fewest that leave at most k approximation rows; k = 64 "
+      "where the allocation names no high_tokens");
   levels.min = 0;
   levels.max = 30;
   info.options = {levels};

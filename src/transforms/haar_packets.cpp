@@ -418,8 +418,10 @@ SequenceTransformPlugin haar_packets_plugin() {
   info.cost =
       "O(s d J): at most 2 s d J flops forward, the same back (J levels); row energies of the tree from calibration";
   info.needs_calibration = true;
-  OptionInfo levels = option::any("levels", OptionInfo::Type::integer, nullptr,
-                                  "depth of the tree; auto = floor(log2(s / k)), as of haar");
+  OptionInfo levels =
+      option::any("levels", OptionInfo::Type::integer, nullptr,
+                  "depth of the tree; auto = floor(log2(s / k)), as of haar, k = 64 where the allocation "
+                  "names no high_tokens");
   levels.min = 0;
   levels.max = 62;
   info.options = {

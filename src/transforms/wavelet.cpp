@@ -125,9 +125,13 @@ const WaveletFilter& family_of(const Json& options) {
 bool periodic(const Json& options) {
   return choice(options, "boundary", "edge") == "periodic";
 }
-std::int64_t most_levels(const Json& options, std::int64_t tokens) {
+}  // namespace
+
+std::int64_t wavelet_most_levels(const Json& options, std::int64_t tokens) {
   return periodic(options) ? haar_full_depth(tokens) : most_edge_levels(family_of(options), tokens);
 }
+
+namespace {
 
 std::string refuse_wavelet(const PlanFacts& facts) {
   const auto found = facts.options.find("levels");
@@ -136,7 +140,7 @@ std::string refuse_wavelet(const PlanFacts& facts) {
   if (facts.any_length)
     return "levels is " + std::to_string(levels) +
            " and zero-shot questions may be too short for them; use levels: auto";
-  const std::int64_t most = most_levels(facts.options, facts.tokens);
+  const std::int64_t most = wavelet_most_levels(facts.options, facts.tokens);
   if (levels <= most) return "";
   const WaveletFilter& filter = family_of(facts.options);
   std::string reason = std::to_string(facts.tokens) + " tokens have at most " + std::to_string(most) + " levels of " +
@@ -150,7 +154,7 @@ std::unique_ptr<SequenceTransform> make(const SequenceTransformRequest& r) {
   const auto found = r.options.find("levels");
   const bool automatic = found == r.options.end() || found->is_null();
   const std::int64_t levels =
-      automatic ? std::min(haar_auto_levels(r.tokens, r.high_tokens), most_levels(r.options, r.tokens))
+      automatic ? std::min(haar_auto_levels(r.tokens, r.high_tokens), wavelet_most_levels(r.options, r.tokens))
                 : found->get<std::int64_t>();
   const WaveletFilter& filter = family_of(r.options);
   const auto make_levels = periodic(r.options) ? periodic_levels : edge_levels;
@@ -167,9 +171,10 @@ SequenceTransformPlugin wavelet_plugin() {
   info.cost = "O(s d): at most 8 p s d flops forward, the same back (p vanishing moments: 2 of db2 to 8 of sym8)";
   std::vector<std::string> families;
   for (const WaveletFilter& filter : wavelet_filters()) families.push_back(filter.name);
-  OptionInfo levels =
-      option::any("levels", OptionInfo::Type::integer, nullptr,
-                  "wavelet levels; auto = floor(log2(s / k)), as of haar, or as many as the ends leave room for");
+  OptionInfo levels = option::any(
+      "levels", OptionInfo::Type::integer, nullptr,
+      "wavelet levels; auto = floor(log2(s / k)), as of haar, or as many as the ends leave room for; k = 64 where "
+      "the allocation names no high_tokens");
   levels.min = 0;
   levels.max = 62;
   info.options = {

@@ -5,4 +5,6 @@
 
 namespace stamp {
 SequenceTransformPlugin wavelet_plugin();
-}
+// That the rows leave room for, with the options' family and boundary.
+std::int64_t wavelet_most_levels(const Json& options, std::int64_t tokens);
+}  // namespace stamp

@@ -54,6 +54,22 @@ TEST_CASE("a sweep without a model of its own is a piece that models' files exte
   CHECK(box.stamp({"validate", "grid.yaml"}).code == 2);
 }
 
+TEST_CASE("a file with a model is validated as an experiment, whatever else it leaves out") {
+  const Sandbox box;
+  box.write("model.yaml", "schema: 1\nmodel: {path: nowhere.gguf, name: toy}\n");
+  box.write("trial.yaml",
+            "schema: 1\nextends: [model.yaml]\ndata: {context: 64}\n"
+            "quantization: {sequence: {transform: wht}, smoothquant: {alpha: 0.5}}\n");
+  const Ended trial = box.stamp({"validate", "trial.yaml"});
+  INFO(trial.out << trial.err);
+  CHECK(trial.code == 0);
+  CHECK(contains(trial.out, "experiment trial, 0 trials, 1 excluded"));
+  CHECK(contains(trial.err, "quantization.smoothquant.alpha: does nothing in any trial"));
+  CHECK(contains(trial.err, "refused: sequence transform wht: it needs 2^m tokens and gets 63"));
+  const Ended model = box.stamp({"validate", "model.yaml"});
+  CHECK(contains(model.out, "experiment model, 1 trial, 0 excluded; a piece to extend as well"));
+}
+
 TEST_CASE("plan writes nothing and reads like a sentence") {
   const Sandbox box;
   std::string text = experiment_text;

@@ -239,3 +239,13 @@ TEST_CASE("a reusable piece may hold any subset and needs no model") {
 TEST_CASE("reading opens neither models nor texts") {
   CHECK(faults("model: {path: /no/such/model.gguf}\ndata: {text: /no/such/text.txt}\n").empty());
 }
+
+TEST_CASE("an integer has no point and no exponent, and the message says what was written") {
+  const char* bits = "quantization.weights.bits: 4.0; an integer from 2 to 8, or 16 (off) (write it as 4)";
+  CHECK(has(faults(with("quantization: {weights: {bits: 4.0}}")), bits));
+  CHECK(has(faults(with(""), {"quantization.weights.bits=4.0"}), bits));
+  CHECK(has(faults(with("sweep: {axes: {quantization.weights.bits: [3, 4.0]}}")), bits));
+  CHECK(has(faults(with("data: {context: 1e2}")), "data.context: 1e2; an integer from 2 to 1048576 (write it as 100)"));
+  CHECK(has(faults(with("data: {context: 0.5}")), "data.context: 0.5; an integer from 2 to 1048576"));
+  CHECK(faults(with("quantization: {activations: {clip: 1.0}}")).empty());
+}

@@ -13,14 +13,29 @@ std::string warnings(const std::string& text) {
 
 TEST_CASE("a setting that matters in no trial is a warning with its place") {
   CHECK(warnings("quantization: {sequence: {transform: dct, levels: 3}}") ==
-        "e.yaml:3:51: quantization.sequence.levels: does nothing in any trial; it matters only with sequence transform "
-        "haar or "
-        "sequence transform coarse and activations.bits below 16, or kv_cache.bits below 16 and transformed");
-  CHECK(warnings("quantization: {smoothquant: {alpha: 0.5}}").find("method smoothquant") != std::string::npos);
+        "e.yaml:3:51: quantization.sequence.levels: does nothing in any trial; it matters only when the sequence "
+        "transform is haar or coarse, and (activations.bits is below 16, or kv_cache.bits is below 16 and transformed "
+        "is true)");
+  CHECK(warnings("quantization: {smoothquant: {alpha: 0.5}}").find("it matters only when the method is smoothquant") !=
+        std::string::npos);
   CHECK(warnings("calibration: {samples: 4}").find("e.yaml:3:24: calibration.samples: does nothing") == 0);
-  CHECK(warnings("quantization: {weights: {group_size: 64}}").find("granularity group") != std::string::npos);
+  CHECK(warnings("quantization: {weights: {group_size: 64}}")
+            .find("when weights.bits is below 16 and granularity is group") != std::string::npos);
   CHECK(warnings("sweep: {axes: {quantization.smoothquant.alpha: [0.5, 0.8]}}")
             .find("e.yaml:3:16: quantization.smoothquant.alpha") == 0);
+}
+
+TEST_CASE("a condition stands in full, not as that of another setting") {
+  CHECK(
+      warnings("calibration: {context: 64}")
+          .find("it matters only when the method, weight quantizer, transform or allocation needs calibration, and no "
+                "metric of images is evaluated") != std::string::npos);
+  CHECK(warnings("evaluate: [zero_shot]\ndata: {context: 64}")
+            .find("it matters only when evaluate holds a metric of text windows") != std::string::npos);
+  for (const Field& f : schema().fields()) {
+    CAPTURE(f.path, f.when);
+    CHECK(f.when.rfind("as ", 0) == std::string::npos);
+  }
 }
 
 TEST_CASE("an option of an inactive plugin is fine when the sweep activates it") {

@@ -33,3 +33,9 @@ TEST_CASE("every row has as many cells as its head") {
     }
   }
 }
+
+TEST_CASE("the layouts of a table are named") {
+  CHECK(
+      fields_markdown(schema()).find("| `table.layout` | grid or long | `grid` | grid: rows x columns as above; long: "
+                                     "one row a trial, one column a metric |") != std::string::npos);
+}

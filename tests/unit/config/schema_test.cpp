@@ -104,7 +104,10 @@ TEST_CASE("types are strict") {
   for (const int bits : {1, 9, 12, 15, 17, 0, -4}) CHECK(check("quantization.activations.bits", bits) != "");
   for (const int bits : {2, 3, 4, 5, 6, 7, 8, 16}) CHECK(check("quantization.kv_cache.bits", bits) == "");
   CHECK(check("data.context", 2048) == "");
-  CHECK(check("data.context", 2048.0) == "2048; an integer from 2 to 1048576");
+  CHECK(check("data.context", 2048.0) == "2048.0; an integer from 2 to 1048576 (write it as 2048)");
+  CHECK(check("data.context", 2048.5) == "2048.5; an integer from 2 to 1048576");
+  CHECK(check("quantization.weights.bits", 4.0) == "4.0; an integer from 2 to 8, or 16 (off) (write it as 4)");
+  CHECK(check("quantization.weights.bits", 4).empty());
   CHECK(check("data.context", "2048") == "the text \"2048\"; an integer from 2 to 1048576 (write it without quotes)");
   CHECK(check("data.context", 1) != "");
   CHECK(check("quantization.activations.clip", 1) == "");

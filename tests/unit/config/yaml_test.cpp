@@ -253,3 +253,13 @@ TEST_CASE("files that are no files are told so") {
             .find("not a text file") != std::string::npos);
   CHECK(message(folder.write("good.yaml", "a: 1\n")).empty());
 }
+
+TEST_CASE("a tab in the indentation is called one, at its place; elsewhere tabs are fine") {
+  const std::string what = ": a tab in the indentation; YAML indents with spaces";
+  CHECK(first_fault("a:\n\tb: 1\n") == "f.yaml:2:1" + what);
+  CHECK(first_fault("a:\n  b: 1\n \tc: 2\n") == "f.yaml:3:2" + what);
+  CHECK(first_fault("\ta: 1\n") == "f.yaml:1:1" + what);
+  CHECK(first_fault("a:\n -\tb: 1\n") == "f.yaml:2:3" + what);
+  CHECK(first_fault("a:\n  b: c: 1\t\n").find("not valid YAML") != std::string::npos);
+  CHECK(first_fault("a:\t1\nb: [1,\t2]\t# text\nc: {d: 1,\n\te: 2}\n").empty());
+}

@@ -402,3 +402,18 @@ TEST_CASE("conditions of the theorem travel with the slots") {
   CHECK(r.slots[2].theorem.empty());
   CHECK(find_metric(r, "slot_bound_violations")->n == 1);
 }
+
+TEST_CASE("the record says that levels: auto had no number of high rows to go by") {
+  Run run;
+  TrialSpec t = with_transform("haar");
+  t.quantization.sequence.options = {{"levels", nullptr}};
+  CHECK(run(t).warnings.empty());
+  t.quantization.allocation = {"uniform", Json::object()};
+  const Record r = run(t);
+  REQUIRE(r.status == "done");
+  REQUIRE(r.warnings.size() == 1);
+  CHECK(r.warnings.front().find("because allocation uniform names none: 0 levels of 6") != std::string::npos);
+  t.quantization.activations.bits = 16;  // caches of option B alone: nothing is transformed
+  t.quantization.kv_cache.transformed = false;
+  CHECK(run(t).warnings.empty());
+}

@@ -197,3 +197,23 @@ TEST_CASE("a pool of transforms stays within its budget and builds no more than 
   transform_inverse(*lent, {x.data(), 4, 1, 1});
   CHECK(x[3] == Approx(4).epsilon(1e-6));
 }
+
+TEST_CASE("levels: auto without a number of high rows is said, with what it comes to") {
+  QuantizationSpec q = test::fake_trial().quantization;
+  q.sequence.options = {{"levels", nullptr}};
+  CHECK(assumed_levels(q, 64, 0).empty());  // two_level names its rows
+  q.allocation = {"uniform", Json::object()};
+  q.sequence.skip_first = 1;
+  CHECK(assumed_levels(q, 128, 0) ==
+        "levels: auto assumes 64 high rows, because allocation uniform names none: 0 levels of 7, so that rows are not "
+        "transformed; set levels");
+  CHECK(assumed_levels(q, 129, 0) ==
+        "levels: auto assumes 64 high rows, because allocation uniform names none: 1 level of 7; set levels");
+  CHECK(assumed_levels(q, 0, 0) ==
+        "levels: auto assumes 64 high rows, because allocation uniform names none: texts of fewer than 129 tokens are "
+        "not transformed");
+  q.sequence.options = test::haar_options(3);
+  CHECK(assumed_levels(q, 128, 0).empty());
+  q.sequence = {"dct", 1, Json::object()};
+  CHECK(assumed_levels(q, 128, 0).empty());
+}

@@ -111,6 +111,22 @@ TEST_CASE("identity has no left transform and costs nothing; an untransformed ca
   CHECK(slot(option_b, "attention.o_proj").left.placed == Placed::online);
 }
 
+TEST_CASE("a transform without a level is the identity, and what its levels rest on is noted") {
+  Json settings = spec("rtn", "haar");
+  settings["data"]["context"] = 128;
+  settings["quantization"]["allocation"] = {{"kind", "uniform"}};
+  const Explanation e = of(settings, decoder());
+  CHECK(e.left_text == "haar with 0 levels, which is the identity: rows are quantized where they lie");
+  CHECK(e.transform == "identity");
+  CHECK(e.online_operations() == 0);
+  for (const ExplainedSlot& s : e.slots) CHECK(s.left.placed == Placed::none);
+  CHECK(has(explanation_text(e), "* levels: auto assumes 64 high rows, because allocation uniform names none"));
+  settings["quantization"]["sequence"]["levels"] = 2;
+  const Explanation given = of(settings, decoder());
+  CHECK(given.transform == "haar");
+  CHECK_FALSE(has(explanation_text(given), "assumes"));
+}
+
 TEST_CASE("smoothquant folds scales into norms and leaves the inputs that no norm feeds") {
   const Explanation e = of(spec("smoothquant", "identity"), decoder());
   CHECK(has(right(slot(e, "attention.qkv_proj")), "offline: smoothing scale"));

@@ -14,8 +14,9 @@ inline void write_image_reward(const std::filesystem::path& folder, const Checkp
   std::filesystem::create_directories(folder);
   std::filesystem::copy_file(golden / "image_reward_tiny.safetensors", folder / "model.safetensors");
   spill(folder / "med_config.json", tiny.config().dump());
+  const Json words = parse_json(slurp(golden / "wordpiece.json"), "wordpiece.json");
   std::string lines;
-  for (const Json& token : parse_json(slurp(golden / "wordpiece.json"), "wordpiece.json").at("vocabulary"))
+  for (const Json& token : words.at("vocabulary"))
     lines.append(token.get<std::string>()).append("\n");
   spill(folder / "vocab.txt", lines);
 }

@@ -75,7 +75,7 @@ inline void check_columns_are_of_one_protocol(const PageRequest& request) {
         if (t.record && t.record->status == "done") protocols[t.id] = t.record->metrics[0].protocol;
       std::set<std::string> seen;
       for (const Json& row : table["rows"])
-        if (row["cells"][c]["state"] == "done")
+        if (row["cells"][c]["state"].get<std::string>() == "done")
           for (const std::string id : row["cells"][c]["ids"]) seen.insert(protocols.at(id));
       CAPTURE(table["metric"], c);
       CHECK(seen.size() == 1);

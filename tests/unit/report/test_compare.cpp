@@ -70,3 +70,27 @@ TEST_CASE("metrics of different protocols are not subtracted; failed trials stay
   b.status = "failed";
   CHECK(compare({a}, {b}).pairs.empty());
 }
+
+TEST_CASE("unmatched trials are told apart by names that only one setting has") {
+  std::vector<Record> a{done("a1", "rtn", "identity", 10), done("a2", "smoothquant", "identity", 8)};
+  std::vector<Record> b{done("b1", "quarot", "identity", 9), done("b2", "quarot", "haar", 9)};
+  a[1].spec["calibration"] = {{"context", 64}};
+  const Comparison c = compare(a, b);
+  REQUIRE(c.only_a.size() == 2);
+  CHECK(c.only_a[0] == "a1 (method=rtn)");
+  CHECK(c.only_a[1] == "a2 (calibration.context=64, method=smoothquant)");
+}
+
+TEST_CASE("metrics on one side alone are named, and differences of items have their unit") {
+  Record a = done("a", "rtn", "identity", 10), b = done("b", "rtn", "haar", 9);
+  a.metrics[0].items = {2.0, 2.2};
+  b.metrics[0].items = {1.9, 2.0};
+  a.metrics.push_back(metric("slot_sqnr", 20));
+  b.metrics.push_back(metric("leak", 0.1));
+  const Comparison c = compare({a}, {b});
+  CHECK(c.pairs[0].only_a == std::vector<std::string>{"slot_sqnr"});
+  CHECK(c.pairs[0].only_b == std::vector<std::string>{"leak"});
+  const std::string text = comparison_text(c, "A", "B");
+  CHECK(text.find("; per item -0.1500 nats per token [") != std::string::npos);
+  CHECK(text.find("\n  only in A: slot_sqnr\n  only in B: leak\n") != std::string::npos);
+}

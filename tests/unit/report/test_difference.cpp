@@ -103,7 +103,7 @@ TEST_CASE("differences go to the identity column, or to the first, and say so") 
   CHECK(markdown(make_table(row_of({1, 2}, {2, 3}), "", nullptr)).find("Δ") == std::string::npos);
 }
 
-TEST_CASE("the items of repeats are averaged before they pair") {
+TEST_CASE("means over repeats pair over the repeats that both have, by their number and not by their order") {
   ReportSource s = row_of({2.0, 3.0, 4.0, 5.0}, {1.8, 2.8, 3.8, 4.8});
   s.trials[1].labels[0]["repeat"] = 0;
   ReportTrial again = trial("a3", "rtn", "haar", 16);
@@ -111,9 +111,19 @@ TEST_CASE("the items of repeats are averaged before they pair") {
   again.labels[0]["repeat"] = 1;
   s.trials.push_back(again);
   s.trials[0].labels[0]["repeat"] = 0;
+  // One repeat in common is no pair of repeats, however many items it has.
+  CHECK_FALSE(make_table(s, "", nullptr, true).rows[1].cells[1].difference.has_value());
+  ReportTrial first = trial("a4", "rtn", "identity", 16);
+  first.record->metrics[0].items = {2.1, 3.1, 4.1, 5.1};
+  first.labels[0]["repeat"] = 1;
+  s.trials.insert(s.trials.begin(), first);
   const Table t = make_table(s, "", nullptr, true);
-  REQUIRE(t.rows[1].cells[1].difference.has_value());
-  CHECK(t.rows[1].cells[1].difference->mean == Approx(-0.15));
+  const TableRow& row = t.rows.back();
+  const TableCell& cell = row.cells[0].difference ? row.cells[0] : row.cells[1];
+  REQUIRE(cell.difference.has_value());
+  CHECK(cell.difference->items == 2);
+  CHECK(cell.difference->mean == Approx(-0.2));
+  CHECK(cell.difference->low == Approx(-0.2));  // both repeats differ by the same
 }
 
 TEST_CASE("a trial's baseline differs from it in the table's columns alone") {

@@ -156,7 +156,8 @@ ReportSource with_numbers() {
 TEST_CASE("curves stand over the average bits where these vary, and leave out what sets them and seeds") {
   const auto table = rows(curves_csv(with_numbers()));
   REQUIRE(table.size() == 1 + 9);
-  CHECK(at(table, 1, "over") == "windows");
+  CHECK(table[0].back() == "over");  // behind the protocol, which has commas
+  CHECK(table[1].back() == "windows");
   CHECK(at(table, 1, "axis") == "average bits");
   CHECK(at(table, 1, "x") == "4.03125");
   CHECK(at(table, 1, "value") == "84");

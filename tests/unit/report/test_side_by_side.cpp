@@ -50,7 +50,7 @@ TEST_CASE("runs of one family stand side by side, each changed against its own i
   CHECK(table["columns"][0]["letter"] == "A");
   CHECK(table["columns"][1]["letter"] == "B");
   CHECK(table["columns"][1]["model"] == "gem-270m");
-  CHECK(table["columns"][1]["n"] == Json({4}));
+  CHECK(table["columns"][1]["n"].dump() == "[4]");
   CHECK(table["columns"][0]["full_precision"] == 6.25);
   REQUIRE(table["rows"].size() == 4);
   const Json* identity = row_in(table, "rtn", "identity");
@@ -112,8 +112,8 @@ TEST_CASE("a run of mixed protocols has a column for each of them, and is named 
   const Json tables = overview_in(request)["tables"];
   REQUIRE(tables.size() == 1);
   REQUIRE(tables[0]["columns"].size() == 3);
-  CHECK(tables[0]["columns"][0]["n"] == Json({4}));
-  CHECK(tables[0]["columns"][1]["n"] == Json({8}));
+  CHECK(tables[0]["columns"][0]["n"].dump() == "[4]");
+  CHECK(tables[0]["columns"][1]["n"].dump() == "[8]");
   CHECK((*row_in(tables[0], "rtn", "haar"))["cells"][1]["state"] == "absent");
   CHECK((*row_in(tables[0], "quarot", "haar"))["cells"][0]["state"] == "absent");
   check_columns_are_of_one_protocol(request);

@@ -113,6 +113,36 @@ TEST_CASE("seeds that the table names under `average` are repeats; without it th
   CHECK(markdown(t).find("standard deviation over n values of calibration.seed") != std::string::npos);
 }
 
+TEST_CASE("a mean over seeds is bold only where the seeds agree, however well its items do") {
+  const auto source = [](double third) {
+    ReportSource s = grid_source();
+    s.trials.clear();
+    s.table.average = {"calibration.seed"};
+    const double identity[] = {700, 702, 698}, haar[] = {640, 641, third};
+    for (int seed = 0; seed < 3; ++seed)
+      for (const bool second : {false, true}) {
+        ReportTrial t = trial((second ? "h" : "i") + std::to_string(seed), "rtn", second ? "haar" : "identity",
+                              second ? haar[seed] : identity[seed]);
+        t.labels[0]["calibration.seed"] = seed;
+        // Items that would settle it at once if draws were not counted.
+        t.record->metrics[0].items = {second ? 1.0 : 2.0, second ? 1.01 : 2.02, second ? 0.99 : 2.01};
+        for (double& item : t.record->metrics[0].items) item += t.record->metrics[0].value - (second ? 1 : 2);
+        s.trials.push_back(t);
+      }
+    return s;
+  };
+  const Table agree = make_table(source(639), "", nullptr, true), differ = make_table(source(720), "", nullptr, true);
+  CHECK(agree.rows.back().cells[1].best);
+  CHECK_FALSE(differ.rows.back().cells[1].best);
+  CHECK(agree.rows.back().cells[1].difference->items == 3);
+  CHECK(agree.rows.back().cells[1].difference->mean == Approx(-60).epsilon(0.01));
+  CHECK(markdown(agree).find("paired over the repeats instead") != std::string::npos);
+  // One draw against three: nothing pairs, so nothing is bold.
+  ReportSource one = source(639);
+  std::erase_if(one.trials, [](const ReportTrial& t) { return t.id == "i1" || t.id == "i2"; });
+  CHECK_FALSE(make_table(one, "", nullptr).rows.back().cells[1].best);
+}
+
 TEST_CASE("ties as shown are both best; a lone value is not called best") {
   const Table t = make_table(grid_source(), "", nullptr);
   CHECK(t.rows[0].reference);
@@ -267,4 +297,71 @@ TEST_CASE("of transforms chosen slot by slot those count that some slot got") {
   CHECK_FALSE(sees_ahead(r));
   CHECK(sees_ahead(done("a", "rtn", "haar", 10)));
   CHECK_FALSE(sees_ahead(done("a", "rtn", "identity", 10)));
+}
+
+TEST_CASE("a transform that has no level mixes nothing and is not marked") {
+  Record r = done("a", "rtn", "haar", 10);
+  Json& q = r.spec["quantization"];
+  q["sequence"] = {{"transform", "haar"}, {"skip_first", 1}, {"levels", "auto"}};
+  q["allocation"] = {{"kind", "uniform"}};
+  r.spec["data"]["context"] = 128;
+  CHECK_FALSE(sees_ahead(r));  // 127 rows, 64 of them assumed to be high ones
+  r.spec["data"]["context"] = 129;
+  CHECK(sees_ahead(r));
+  r.spec["data"]["context"] = 64;
+  q["allocation"] = {{"kind", "two_level"}, {"high_tokens", "s/8"}};
+  CHECK(sees_ahead(r));
+  q["allocation"]["high_tokens"] = 64;
+  CHECK_FALSE(sees_ahead(r));
+  r.spec["zero_shot"] = Json::object();  // questions of any length
+  CHECK(sees_ahead(r));
+  q["sequence"]["levels"] = 0;
+  CHECK_FALSE(sees_ahead(r));
+  q["sequence"] = {{"transform", "wavelet"}, {"levels", "auto"}, {"family", "of another version"}};
+  r.spec.erase("zero_shot");
+  CHECK(sees_ahead(r));
+}
+
+TEST_CASE("without a value no direction is called better") {
+  ReportSource s = grid_source();
+  for (ReportTrial& t : s.trials) t.record.reset();
+  s.table.value = "latent_sqnr";
+  const std::string text = markdown(make_table(s, "", nullptr));
+  CHECK(text.find("is better") == std::string::npos);
+  CHECK(text.find("* latent\\_sqnr: no value yet.") != std::string::npos);
+}
+
+TEST_CASE("a finished trial without the metric is a dash with its reason, not one that was not run") {
+  ReportSource s = grid_source();
+  s.table.value = "slot_sqnr";
+  for (ReportTrial& t : s.trials) t.record->metrics[0].name = "slot_sqnr";
+  s.trials[0].record->metrics.erase(s.trials[0].record->metrics.begin());
+  const Table t = make_table(s, "", nullptr);
+  CHECK(t.rows[0].cells[0].state == TableCell::State::absent);
+  const std::string text = markdown(t);
+  CHECK(text.find("not run") == std::string::npos);
+  CHECK(
+      text.find("–: 1 finished trial has no slot\\_sqnr: where nothing is quantized or lost the ratio is infinite.") !=
+      std::string::npos);
+  CHECK(csv(t).find("rtn,identity,slot_sqnr,absent,,") != std::string::npos);
+  s.trials[0].record.reset();
+  CHECK(make_table(s, "", nullptr).rows[0].cells[0].state == TableCell::State::pending);
+}
+
+TEST_CASE("one trial that stands in all places of its row is not better than others, and not bold") {
+  ReportSource s = grid_source();
+  s.trials = {trial("a1", "rtn", "identity", 10), trial("b1", "quarot", "identity", 9),
+              trial("b2", "quarot", "haar", 8)};
+  s.trials[0].labels.push_back(labels("rtn", "haar"));
+  for (const bool items : {false, true}) {
+    if (items)
+      for (ReportTrial& t : s.trials) {
+        const double v = t.record->metrics[0].value;
+        t.record->metrics[0].items = {v, v + 0.1, v - 0.1, v};
+      }
+    const Table t = make_table(s, "", nullptr);
+    CHECK_FALSE(t.rows[1].cells[0].best);
+    CHECK_FALSE(t.rows[1].cells[1].best);
+    CHECK(t.rows[2].cells[1].best);
+  }
 }
