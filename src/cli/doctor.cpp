@@ -40,6 +40,7 @@ std::string write_access(const fs::path& folder) {
 }
 
 ExitCode run(const Front& front, const Options&) {
+  const ThreadChoice threads = chosen_threads();
   const Json code = code_provenance(), hardware = hardware_provenance();
   line("stamp", fmt::format("revision {}{}, {} build, {}", code["revision"].get<std::string>(),
                             code.value("dirty", false) ? " (dirty)" : "", code["build"].get<std::string>(),
@@ -47,7 +48,8 @@ ExitCode run(const Front& front, const Options&) {
   line("processor", fmt::format("{}, {} cores", hardware["cpu"].get<std::string>(), hardware["cores"].get<int>()));
   line("features", listed(hardware["features"]));
   line("memory", bytes_text(hardware["memory_bytes"].get<std::uint64_t>()));
-  line("threads", fmt::format("{} (OMP_NUM_THREADS changes it)", threads()));
+  line("threads", fmt::format("{} ({}; --threads of a verb wins, then STAMP_THREADS, then OMP_NUM_THREADS)",
+                              threads.number, threads.variable.empty() ? "all usable cores" : threads.variable));
   line("allocation",
        "the worker raises glibc's mmap and trim thresholds at its start, so that large buffers are reused; fresh ones "
        "cost page faults");
@@ -71,7 +73,7 @@ ExitCode run(const Front& front, const Options&) {
     const fs::path program = worker_program();
     std::fflush(stdout);
     std::cout.flush();
-    const WorkerEnd end = run_worker({program, {"doctor"}, true}, -1);
+    const WorkerEnd end = run_worker({program, {"doctor", "--threads", std::to_string(threads.number)}, true}, -1);
     if (end.exited && end.code == 0) return ExitCode::done;
     fail(fmt::format("the worker's self-test ended with {}", end.text()));
     return ExitCode::internal;

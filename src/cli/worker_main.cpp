@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "cli/catalog.h"
 #include "cli/worker_generate.h"
 #include "cli/worker_sample.h"
@@ -55,12 +56,13 @@ int answer(ExitCode (*verb)(const std::string&, const Schema&, Session&), const 
   return static_cast<int>(verb(request, schema, session));
 }
 
-int doctor(int threads) {
+// `stamp doctor` says the threads itself, with where their number comes from, and passes them on.
+int doctor(int threads, bool given) {
   configure_runtime(threads);
   const Json libraries = library_provenance();
   for (const auto& [name, version] : libraries.items()) fmt::print("{:<16} {}\n", name, version.get<std::string>());
   fmt::print("{:<16} {}\n", "matrix products", linear_backend());
-  fmt::print("{:<16} {}\n", "threads", threads);
+  if (!given) fmt::print("{:<16} {}\n", "threads", threads);
   fmt::print("{:<16} {}\n", "allocator", "glibc mmap and trim thresholds raised to 1 GiB");
   bool passed = true;
   for (const SelfTestResult& r : self_test()) {
@@ -81,9 +83,10 @@ int main_checked(int argc, char** argv) {
   app.require_subcommand(1);
   int threads = 0;
   const auto add_threads = [&](CLI::App* verb) {
-    verb->add_option("--threads", threads,
-                     "threads of the numeric kernels (default: $STAMP_THREADS, else all usable cores)")
-        ->check(CLI::Range(1, 4096));
+    verb->add_option(
+            "--threads", threads,
+            "threads of the numeric kernels (default: $STAMP_THREADS, else $OMP_NUM_THREADS, else all usable cores)")
+        ->check(CLI::Range(1, most_threads));
   };
   std::string folder, ids;
   bool fail_fast = false;
@@ -110,11 +113,12 @@ int main_checked(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
-  if (threads == 0) threads = default_threads();
+  const bool given = threads > 0;
+  if (!given) threads = default_threads();
   if (speed_verb->parsed()) return speed(speed_file, threads);
   if (generate_verb->parsed()) return answer(run_generate, request, threads);
   if (sample_verb->parsed()) return answer(run_sample, request, threads);
-  return run_verb->parsed() ? run(folder, ids, fail_fast, threads) : doctor(threads);
+  return run_verb->parsed() ? run(folder, ids, fail_fast, threads) : doctor(threads, given);
 }
 
 }  // namespace

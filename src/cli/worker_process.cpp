@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/parallel.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "results/provenance.h"
@@ -101,6 +102,7 @@ fs::path worker_program() {
 }
 
 WorkerEnd run_worker(const WorkerCommand& command, int keep_open) {
+  chosen_threads();  // a variable that the worker would refuse is refused here, before it can look like a crash
   install_handlers();
   const sigset_t block = passed_on_set();
   sigset_t before;

@@ -1,0 +1,33 @@
+// What a command line or the environment may not ask for, told before a worker is started.
+#include "sandbox.h"
+#include "support/catch.h"
+
+using namespace stamp;
+using namespace stamp::test;
+
+TEST_CASE("doctor says one number of threads and where it comes from") {
+  const Sandbox box;
+  const auto threads_line = [&](const std::map<std::string, std::string>& environment) {
+    const Ended doctor = box.stamp({"doctor"}, environment);
+    CHECK(doctor.code == 0);
+    CHECK(count(doctor.out, "\nthreads ") == 1);
+    const std::size_t at = doctor.out.find("\nthreads ");
+    return at == std::string::npos ? std::string() : doctor.out.substr(at, doctor.out.find(';', at) - at);
+  };
+  CHECK(contains(threads_line({{"STAMP_THREADS", "3"}, {"OMP_NUM_THREADS", "5"}}), " 3 (STAMP_THREADS"));
+  CHECK(contains(threads_line({{"STAMP_THREADS", ""}, {"OMP_NUM_THREADS", "5"}}), " 5 (OMP_NUM_THREADS"));
+  CHECK(contains(threads_line({{"STAMP_THREADS", ""}, {"OMP_NUM_THREADS", ""}}), "(all usable cores"));
+}
+
+TEST_CASE("threads in the environment that make no sense are the user's to mend, in every verb that has a worker") {
+  const Sandbox box;
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"run", "experiment.yaml"},
+                                                    {"doctor"},
+                                                    {"generate", "model", "--prompt", "x"},
+                                                    {"sample", "model", "--class", "3"}}) {
+    const Ended end = box.stamp(arguments, {{"STAMP_THREADS", "abc"}});
+    CAPTURE(arguments.front(), end.err);
+    CHECK(end.code == 2);
+    CHECK(contains(end.err, "STAMP_THREADS is \"abc\"; an integer from 1 to 4096"));
+  }
+}
