@@ -31,3 +31,24 @@ TEST_CASE("threads in the environment that make no sense are the user's to mend,
     CHECK(contains(end.err, "STAMP_THREADS is \"abc\"; an integer from 1 to 4096"));
   }
 }
+
+TEST_CASE("numbers that are none, or would wrap, are refused with what is allowed") {
+  const Sandbox box;
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& allowed) {
+    const Ended end = box.stamp(arguments);
+    CAPTURE(arguments.back(), end.err);
+    CHECK(end.code == 2);
+    CHECK(contains(end.err, arguments[arguments.size() - 2] + ": \"" + arguments.back() + "\"; " + allowed));
+    CHECK_FALSE(contains(end.err, "fake"));
+  };
+  const std::string seeds = "an integer from 0 to 18446744073709551615 is allowed";
+  for (const char* wrong : {"nan", "-1", "inf", "1e4"}) {
+    refused({"sample", "model", "--class", "3", "--guidance", wrong}, "a number from 0 to 1000 is allowed");
+    refused({"generate", "model", "--prompt", "x", "--temperature", wrong}, "a number from 0 to 100 is allowed");
+    refused({"generate", "model", "--prompt", "x", "--top-p", wrong}, "a number from 0 to 1 is allowed");
+  }
+  for (const char* wrong : {"-1", "99999999999999999999", "1.5", "x"}) {
+    refused({"sample", "model", "--class", "3", "--seed", wrong}, seeds);
+    refused({"generate", "model", "--prompt", "x", "--seed", wrong}, seeds);
+  }
+}
