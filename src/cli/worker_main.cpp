@@ -48,12 +48,26 @@ int run(const std::string& folder, const std::string& ids_file, bool fail_fast, 
   return static_cast<int>(run_trials(options, plan, schema, session));
 }
 
+// A single request has no other trials: numbers that came out as NaN tell of the model's values, and what is left is a
+// setting that the model, the method or the length of the prompt does not go with. docs/exit-codes.md.
+ExitCode code_of(const TrialError& error) {
+  const std::string& kind = error.kind();
+  if (kind == "disk_full") return ExitCode::store;
+  for (const char* data : {"nan_metric", "non_finite", "weights", "missing"})
+    if (kind == data) return ExitCode::missing;
+  return ExitCode::usage;
+}
+
 // A request of `stamp generate` or `stamp sample`.
 int answer(ExitCode (*verb)(const std::string&, const Schema&, Session&), const std::string& request, int threads) {
   const Catalog catalog = make_catalog();
   const Schema schema(catalog);
   Session session = make_session(threads);
-  return static_cast<int>(verb(request, schema, session));
+  try {
+    return static_cast<int>(verb(request, schema, session));
+  } catch (const TrialError& error) {
+    throw Error(code_of(error), error.what());
+  }
 }
 
 // `stamp doctor` says the threads itself, with where their number comes from, and passes them on.
