@@ -33,7 +33,13 @@ ExitCode run(const Front& front, const Options& options) {
   request.keep_view = options.view == "keep";
   if (!is_utf8(request.prompt)) throw ConfigError("the prompt is not UTF-8 text");
   std::shared_ptr<const Schema> schema;
-  const TrialSpec trial = trial_of({"generate", "decode_perplexity", options.model, options.method, options.overrides},
+  const TrialSpec trial = trial_of({"generate",
+                                    "decode_perplexity",
+                                    options.model,
+                                    options.method,
+                                    options.overrides,
+                                    {"model", "quantization", "calibration", "decode"},
+                                    "; nothing is evaluated, and the text is that of --prompt"},
                                    front.catalog, schema);
   request.trial = with_paths(trial, *schema);
   return run_in_worker("generate", to_json(request), ReaderGone::done);

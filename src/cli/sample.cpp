@@ -27,7 +27,14 @@ ExitCode run(const Front& front, const Options& options) {
   request.output = fs::absolute(request.output).lexically_normal().string();
   std::shared_ptr<const Schema> schema;
   const TrialSpec trial =
-      trial_of({"sample", "slot_error", options.model, options.method, options.overrides}, front.catalog, schema);
+      trial_of({"sample",
+                "slot_error",
+                options.model,
+                options.method,
+                options.overrides,
+                {"model", "quantization"},
+                "; images are asked for with the options of the verb (--steps, --guidance, --height, ...)"},
+               front.catalog, schema);
   request.trial = with_paths(trial, *schema);
   return run_in_worker("sample", to_json(request), ReaderGone::fault);
 }

@@ -52,3 +52,37 @@ TEST_CASE("numbers that are none, or would wrap, are refused with what is allowe
     refused({"generate", "model", "--prompt", "x", "--seed", wrong}, seeds);
   }
 }
+
+TEST_CASE("settings that a single request does not read are refused, and said to be") {
+  const Sandbox box;
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& part) {
+    const Ended end = box.stamp(arguments);
+    CAPTURE(arguments.back(), end.err);
+    CHECK(end.code == 2);
+    CHECK(contains(end.err, part));
+  };
+  for (const char* set : {"data.windows=3", "evaluate=[perplexity]", "zero_shot.items=2", "images.steps=3"}) {
+    const std::string path = std::string(set).substr(0, std::string(set).find('='));
+    refused({"generate", "model", "--prompt", "x", "--set", set}, path + ": `stamp generate` does not read it");
+    refused({"sample", "model", "--class", "3", "--set", set}, path + ": `stamp sample` does not read it");
+  }
+  refused({"sample", "model", "--class", "3", "--set", "images.steps=3"}, "--steps");
+  refused({"sample", "model", "--class", "3", "--set", "decode.chunk=8"}, "decode.chunk");
+  refused({"generate", "model", "--prompt", "x", "--set", "sweep.repeats=3"}, "nothing to sweep");
+}
+
+TEST_CASE("inspect takes what generate and sample take: a piece of YAML, and a name of configs/models") {
+  const Sandbox box;
+  box.write("piece.yaml", "model: {path: model, name: tiny}\n");
+  const Ended piece = box.stamp({"inspect", "piece.yaml"});
+  CAPTURE(piece.err);
+  CHECK(piece.code == 0);
+  CHECK(contains(piece.out, "slots: 6"));
+  std::filesystem::create_directories(box.path() / "configs" / "models");
+  box.write("configs/models/tiny-llama.yaml", "model: {path: ../../model}\n");
+  const std::map<std::string, std::string> configs = {{"STAMP_CONFIGS", (box.path() / "configs").string()}};
+  CHECK(contains(box.stamp({"inspect", "tiny-llama"}, configs).out, "slots: 6"));
+  const Ended stranger = box.stamp({"inspect", "tiny-lama"}, configs);
+  CHECK(stranger.code == 6);
+  CHECK(contains(stranger.err, "no such file or folder"));
+}
