@@ -34,11 +34,12 @@ Session make_session(int threads) {
   return Session(std::move(shared));
 }
 
-int run(const std::string& folder, const std::string& ids_file, bool fail_fast, int threads) {
+int run(const std::string& folder, const std::string& ids_file, bool fail_fast, std::size_t before, int threads) {
   WorkerOptions options;
   options.folder = folder;
   options.ids = read_ids(ids_file);
   options.fail_fast = fail_fast;
+  options.before = before;
   options.terminal = isatty(STDERR_FILENO) == 1;
   const FrozenPlan plan = read_plan(RunStore(options.folder).plan_path());
   const Catalog catalog = make_catalog();
@@ -104,10 +105,12 @@ int main_checked(int argc, char** argv) {
   };
   std::string folder, ids;
   bool fail_fast = false;
+  std::size_t before = 0;
   CLI::App* run_verb = app.add_subcommand("run", "run trials of a folder with a frozen plan");
   run_verb->add_option("DIR", folder, "run folder")->required();
   run_verb->add_option("--ids", ids, "file with one trial id a line, in the order to run")->required();
   run_verb->add_flag("--fail-fast", fail_fast, "stop after the first failed trial");
+  run_verb->add_option("--before", before, "trials of the same run that an earlier worker was at, for their numbers");
   add_threads(run_verb);
   std::string speed_file;
   CLI::App* speed_verb = app.add_subcommand("speed", "measure what the planner's estimates rest on");
@@ -132,7 +135,7 @@ int main_checked(int argc, char** argv) {
   if (speed_verb->parsed()) return speed(speed_file, threads);
   if (generate_verb->parsed()) return answer(run_generate, request, threads);
   if (sample_verb->parsed()) return answer(run_sample, request, threads);
-  return run_verb->parsed() ? run(folder, ids, fail_fast, threads) : doctor(threads, given);
+  return run_verb->parsed() ? run(folder, ids, fail_fast, before, threads) : doctor(threads, given);
 }
 
 }  // namespace

@@ -150,6 +150,10 @@ RunAllResult run_all(const RunStore& store, const std::vector<std::string>& ids,
     write_file_atomic(list, text);
     WorkerCommand command{program, {"run", store.folder().string(), "--ids", list.string()}, false};
     if (fail_fast) command.arguments.push_back("--fail-fast");
+    if (left.size() < ids.size()) {
+      command.arguments.push_back("--before");
+      command.arguments.push_back(std::to_string(ids.size() - left.size()));
+    }
     const WorkerEnd end = run_worker(command, lock_descriptor);
 
     if (const auto said = store.repair()) say(*said);
