@@ -1,8 +1,9 @@
 #include <fmt/format.h>
 
-#include <cstdlib>
+#include <cstdio>
 #include <iostream>
 
+#include "base/parallel.h"
 #include "base/text.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
@@ -42,6 +43,7 @@ std::string write_access(const fs::path& folder) {
 }
 
 ExitCode run(const Front& front, const Options&) {
+  const ThreadChoice threads = chosen_threads();
   const Json code = code_provenance(), hardware = hardware_provenance();
   line("stamp", fmt::format("revision {}{}, {} build, {}", code["revision"].get<std::string>(),
                             code.value("dirty", false) ? " (dirty)" : "", code["build"].get<std::string>(),
@@ -49,11 +51,8 @@ ExitCode run(const Front& front, const Options&) {
   line("processor", fmt::format("{}, {} cores", hardware["cpu"].get<std::string>(), hardware["cores"].get<int>()));
   line("features", listed(hardware["features"]));
   line("memory", bytes_text(hardware["memory_bytes"].get<std::uint64_t>()));
-  const char* threads = std::getenv("STAMP_THREADS");
-  line("threads",
-       threads != nullptr && *threads != '\0'
-           ? fmt::format("{} (STAMP_THREADS)", threads)
-           : fmt::format("{} (all usable cores; STAMP_THREADS or --threads changes it)", hardware["cores"].get<int>()));
+  line("threads", fmt::format("{} ({}; --threads of a verb wins, then STAMP_THREADS, then OMP_NUM_THREADS)",
+                              threads.number, threads.variable.empty() ? "all usable cores" : threads.variable));
   line("allocation",
        "the worker raises glibc's mmap and trim thresholds at its start, so that large buffers are reused; fresh ones "
        "cost page faults");
@@ -76,8 +75,9 @@ ExitCode run(const Front& front, const Options&) {
   try {
     const fs::path program = worker_program();
     // Before the worker prints to the same place, and so that a fault is not the worker's to find.
+    std::fflush(stdout);
     if (!std::cout.flush()) throw StoreError("standard output could not be written");
-    const WorkerEnd end = run_worker({program, {"doctor"}, true}, -1);
+    const WorkerEnd end = run_worker({program, {"doctor", "--threads", std::to_string(threads.number)}, true}, -1);
     if (end.exited && end.code == 0) return ExitCode::done;
     fail(fmt::format("the worker's self-test ended with {}", end.text()));
     return ExitCode::internal;

@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "cli/generate_request.h"
+#include "cli/number_checks.h"
 #include "cli/one_trial.h"
 #include "cli/verbs.h"
 #include "formats/utf8.h"
@@ -32,7 +33,13 @@ ExitCode run(const Front& front, const Options& options) {
   request.keep_view = options.view == "keep";
   if (!is_utf8(request.prompt)) throw ConfigError("the prompt is not UTF-8 text");
   std::shared_ptr<const Schema> schema;
-  const TrialSpec trial = trial_of({"generate", "decode_perplexity", options.model, options.method, options.overrides},
+  const TrialSpec trial = trial_of({"generate",
+                                    "decode_perplexity",
+                                    options.model,
+                                    options.method,
+                                    options.overrides,
+                                    {"model", "quantization", "calibration", "decode"},
+                                    "; nothing is evaluated, and the text is that of --prompt"},
                                    front.catalog, schema);
   request.trial = with_paths(trial, *schema);
   return run_in_worker("generate", to_json(request), ReaderGone::done);
@@ -66,15 +73,15 @@ void add_generate(CLI::App& app, Action& action) {
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   verb->add_option("--temperature", r.sampling.temperature, "0: the likeliest token; above: draw")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(real_from(0, 100))
       ->capture_default_str();
   verb->add_option("--top-k", r.sampling.top_k, "Draw among the k likeliest; 0: all")
       ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
   verb->add_option("--top-p", r.sampling.top_p, "Draw among the likeliest that together have this probability")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(real_from(0, 1))
       ->capture_default_str();
-  verb->add_option("--seed", r.sampling.seed, "Seed of the draws")->capture_default_str();
+  verb->add_option("--seed", r.sampling.seed, "Seed of the draws")->check(seed_number())->capture_default_str();
   verb->add_option("--cache-view", options->view,
                    "rebuild: restore packed chunks in every step; keep: hold a float32 copy of them")
       ->check(CLI::IsMember({"rebuild", "keep"}))

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/text.h"
+#include "cli/one_trial.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "formats/checkpoint.h"
@@ -125,8 +126,8 @@ std::string text_of(const Json& about) {
   return out;
 }
 
-ExitCode run(const Front&, const Options& options) {
-  const std::unique_ptr<Checkpoint> checkpoint = open_checkpoint(options.model);
+ExitCode run(const Front& front, const Options& options) {
+  const std::unique_ptr<Checkpoint> checkpoint = open_checkpoint(model_path(options.model, "inspect", front.catalog));
   Json about = stored(*checkpoint);
   std::string refused;
   try {
@@ -163,9 +164,13 @@ void add_inspect(CLI::App& app, Action& action) {
       add_verb(app, action, "inspect",
                "A checkpoint: format, architecture, tensors, tokenizer, parameters, slots; or why it is refused",
                "  stamp inspect models/SmolLM2-135M.Q4_1.gguf\n"
-               "  stamp inspect models/Llama-3.2-1B --tensors",
+               "  stamp inspect models/Llama-3.2-1B --tensors\n"
+               "  stamp inspect smollm2-135m",
                options, run);
-  verb->add_option("MODEL", options->model, "GGUF file, safetensors file, or folder with config.json")->required();
+  verb->add_option("MODEL", options->model,
+                   "GGUF file, safetensors file, folder with config.json, a YAML piece with `model:`, or a name of "
+                   "configs/models")
+      ->required();
   verb->add_flag("--json", options->json, "As JSON, every slot listed");
   verb->add_flag("--tensors", options->tensors, "Every tensor with type and shape");
 }

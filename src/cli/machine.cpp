@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
-
 #include "base/error.h"
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "base/sha256.h"
 #include "cli/terminal.h"
 #include "cli/worker_process.h"
@@ -17,9 +16,9 @@ namespace stamp {
 namespace {
 
 fs::path kept_speed() {
-  const char* threads = std::getenv("STAMP_THREADS");
+  const ThreadChoice threads = chosen_threads();
   Json key = hardware_provenance();
-  key["threads"] = threads == nullptr ? "" : threads;
+  key["threads"] = threads.variable.empty() ? "" : std::to_string(threads.number);
   return cache_folder() / "speed" / (sha256_hex(key.dump()).substr(0, 32) + ".json");
 }
 

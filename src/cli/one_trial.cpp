@@ -4,11 +4,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "cli/worker_process.h"
@@ -22,13 +24,32 @@ bool is_yaml(const fs::path& path) {
   return path.extension() == ".yaml" || path.extension() == ".yml";
 }
 
-std::string model_lines(const std::string& model) {
+// The YAML piece that a model's name means, "" where the name is a path.
+fs::path piece_of(const std::string& model) {
   std::error_code none;
+  if (is_yaml(model)) return model;
   const fs::path shipped = paper_folder().parent_path() / "models" / (model + ".yaml");
-  if (is_yaml(model)) return fmt::format("extends: [{}]\n", Json(fs::absolute(model).string()).dump());
-  if (!fs::exists(model, none) && model.find('/') == std::string::npos && fs::exists(shipped, none))
-    return fmt::format("extends: [{}]\n", Json(fs::absolute(shipped).string()).dump());
+  const bool named = !fs::exists(model, none) && model.find('/') == std::string::npos && fs::exists(shipped, none);
+  return named ? shipped : fs::path();
+}
+
+std::string model_lines(const std::string& model) {
+  if (const fs::path piece = piece_of(model); !piece.empty())
+    return fmt::format("extends: [{}]\n", Json(fs::absolute(piece).string()).dump());
   return fmt::format("model: {{path: {}}}\n", Json(fs::absolute(model).string()).dump());
+}
+
+// A setting that cannot change what the verb does is a mistake of whoever wrote it.
+void refuse_idle(const OneTrial& wanted) {
+  for (const std::string& text : wanted.overrides) {
+    const std::string path = trim(text.substr(0, text.find('=')));
+    const std::string section = path.substr(0, path.find('.'));
+    if (section == "sweep")
+      throw ConfigError("--set: `stamp " + wanted.verb + "` runs under one setting; there is nothing to sweep");
+    if (std::find(wanted.sections.begin(), wanted.sections.end(), section) == wanted.sections.end())
+      throw ConfigError(fmt::format("--set: {}: `stamp {}` does not read it; it reads settings of {}{}", path,
+                                    wanted.verb, join(wanted.sections, ", "), wanted.hint));
+  }
 }
 
 // A file without a name that the child finds under /dev/fd: a prompt may be longer than an argument can be, and nothing
@@ -65,11 +86,16 @@ TrialSpec trial_of(const OneTrial& wanted, const Catalog& catalog, std::shared_p
   else
     overrides.insert(overrides.begin(), "quantization.method=" + wanted.method);
   const Experiment e = parse_experiment(text, fs::current_path() / ("stamp " + wanted.verb), overrides, catalog);
-  if (!e.axes.empty() || !e.zips.empty() || !e.cells.empty() || !e.exclude.empty())
-    throw ConfigError("--set: `stamp " + wanted.verb + "` runs under one setting; there is nothing to sweep");
+  refuse_idle(wanted);  // behind the reader, which knows the nearest name of one that does not exist
   for (const std::string& warning : e.warnings) say(warning);
   schema = e.schema;
   return apply(e, {});
+}
+
+std::string model_path(const std::string& model, const std::string& verb, const Catalog& catalog) {
+  if (piece_of(model).empty()) return model;
+  std::shared_ptr<const Schema> schema;
+  return trial_of({verb, "slot_error", model, "", {}, {}, ""}, catalog, schema).model.path;
 }
 
 ExitCode run_in_worker(const std::string& verb, const Json& request, ReaderGone reader_gone) {

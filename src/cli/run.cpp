@@ -207,8 +207,9 @@ void add_run_options(CLI::App& verb, RunRequest& request) {
                 "Does everything run? One short window, the first trial of every method; the folder ends in -smoke");
   verb.add_option("--output", request.output, "Run folder (default: runs/<name>)");
   verb.add_flag("--fail-fast", request.fail_fast, "Stop at the first failed trial");
-  verb.add_option("--threads", request.threads,
-                  "Threads of the numeric kernels (default: $STAMP_THREADS, else all usable cores)")
+  verb.add_option(
+          "--threads", request.threads,
+          "Threads of the numeric kernels (default: $STAMP_THREADS, else $OMP_NUM_THREADS, else all usable cores)")
       ->check(CLI::Range(1, 4096));
 }
 

@@ -1,4 +1,5 @@
 #include "base/files.h"
+#include "cli/number_checks.h"
 #include "cli/one_trial.h"
 #include "cli/sample_request.h"
 #include "cli/verbs.h"
@@ -26,7 +27,14 @@ ExitCode run(const Front& front, const Options& options) {
   request.output = fs::absolute(request.output).lexically_normal().string();
   std::shared_ptr<const Schema> schema;
   const TrialSpec trial =
-      trial_of({"sample", "slot_error", options.model, options.method, options.overrides}, front.catalog, schema);
+      trial_of({"sample",
+                "slot_error",
+                options.model,
+                options.method,
+                options.overrides,
+                {"model", "quantization"},
+                "; images are asked for with the options of the verb (--steps, --guidance, --height, ...)"},
+               front.catalog, schema);
   request.trial = with_paths(trial, *schema);
   return run_in_worker("sample", to_json(request), ReaderGone::fault);
 }
@@ -68,14 +76,14 @@ void add_sample(CLI::App& app, Action& action) {
       ->check(CLI::Range(1, 1000));
   verb->add_option("--guidance", r.guidance,
                    "Guidance scale; up to 1: none, which halves the work; default: DiT 4, others 4.5")
-      ->check(CLI::Range(0.0, 1000.0));
+      ->check(real_from(0, 1000));
   verb->add_option("--height", r.height, "Height in pixels; default: what the model was trained for")
       ->check(CLI::Range(1, 16384));
   verb->add_option("--width", r.width,
                    "Width in pixels; PixArt and SANA make the nearest size that they were trained on and resize it")
       ->check(CLI::Range(1, 16384));
   verb->add_option("--negative", r.negative, "What the images shall not show, of models of texts with guidance");
-  verb->add_option("--seed", r.seed, "Added to every image's own seed")->capture_default_str();
+  verb->add_option("--seed", r.seed, "Added to every image's own seed")->check(seed_number())->capture_default_str();
   verb->add_option("--method", options->method, "Quantization method; every bit width then takes its default, 4");
   verb->add_option("--set", options->overrides, "One setting of an experiment file, a.b=value; may be repeated")
       ->allow_extra_args(false);

@@ -45,14 +45,6 @@ bool write_text(std::string_view text) {
   return true;
 }
 
-// What takes long before the first token, on a line that the text replaces.
-class Waiting : public TerminalLine {
- public:
-  void at(const std::string& phase, std::int64_t done, std::int64_t total) override {
-    if (terminal()) show(fmt::format("{}: {} of {}", phase, done, total));
-  }
-};
-
 }  // namespace
 
 ExitCode run_generate(const std::string& file, const Schema& schema, Session& session) {

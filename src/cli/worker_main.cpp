@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "cli/catalog.h"
 #include "cli/worker_generate.h"
 #include "cli/worker_sample.h"
@@ -33,11 +34,12 @@ Session make_session(int threads) {
   return Session(std::move(shared));
 }
 
-int run(const std::string& folder, const std::string& ids_file, bool fail_fast, int threads) {
+int run(const std::string& folder, const std::string& ids_file, bool fail_fast, std::size_t before, int threads) {
   WorkerOptions options;
   options.folder = folder;
   options.ids = read_ids(ids_file);
   options.fail_fast = fail_fast;
+  options.before = before;
   options.terminal = isatty(STDERR_FILENO) == 1;
   const FrozenPlan plan = read_plan(RunStore(options.folder).plan_path());
   const Catalog catalog = make_catalog();
@@ -47,20 +49,35 @@ int run(const std::string& folder, const std::string& ids_file, bool fail_fast, 
   return static_cast<int>(run_trials(options, plan, schema, session));
 }
 
+// A single request has no other trials: numbers that came out as NaN tell of the model's values, and what is left is a
+// setting that the model, the method or the length of the prompt does not go with. docs/exit-codes.md.
+ExitCode code_of(const TrialError& error) {
+  const std::string& kind = error.kind();
+  if (kind == "disk_full") return ExitCode::store;
+  for (const char* data : {"nan_metric", "non_finite", "weights", "missing"})
+    if (kind == data) return ExitCode::missing;
+  return ExitCode::usage;
+}
+
 // A request of `stamp generate` or `stamp sample`.
 int answer(ExitCode (*verb)(const std::string&, const Schema&, Session&), const std::string& request, int threads) {
   const Catalog catalog = make_catalog();
   const Schema schema(catalog);
   Session session = make_session(threads);
-  return static_cast<int>(verb(request, schema, session));
+  try {
+    return static_cast<int>(verb(request, schema, session));
+  } catch (const TrialError& error) {
+    throw Error(code_of(error), error.what());
+  }
 }
 
-int doctor(int threads) {
+// `stamp doctor` says the threads itself, with where their number comes from, and passes them on.
+int doctor(int threads, bool given) {
   configure_runtime(threads);
   const Json libraries = library_provenance();
   for (const auto& [name, version] : libraries.items()) fmt::print("{:<16} {}\n", name, version.get<std::string>());
   fmt::print("{:<16} {}\n", "matrix products", linear_backend());
-  fmt::print("{:<16} {}\n", "threads", threads);
+  if (!given) fmt::print("{:<16} {}\n", "threads", threads);
   fmt::print("{:<16} {}\n", "allocator", "glibc mmap and trim thresholds raised to 1 GiB");
   bool passed = true;
   for (const SelfTestResult& r : self_test()) {
@@ -81,16 +98,19 @@ int main_checked(int argc, char** argv) {
   app.require_subcommand(1);
   int threads = 0;
   const auto add_threads = [&](CLI::App* verb) {
-    verb->add_option("--threads", threads,
-                     "threads of the numeric kernels (default: $STAMP_THREADS, else all usable cores)")
-        ->check(CLI::Range(1, 4096));
+    verb->add_option(
+            "--threads", threads,
+            "threads of the numeric kernels (default: $STAMP_THREADS, else $OMP_NUM_THREADS, else all usable cores)")
+        ->check(CLI::Range(1, most_threads));
   };
   std::string folder, ids;
   bool fail_fast = false;
+  std::size_t before = 0;
   CLI::App* run_verb = app.add_subcommand("run", "run trials of a folder with a frozen plan");
   run_verb->add_option("DIR", folder, "run folder")->required();
   run_verb->add_option("--ids", ids, "file with one trial id a line, in the order to run")->required();
   run_verb->add_flag("--fail-fast", fail_fast, "stop after the first failed trial");
+  run_verb->add_option("--before", before, "trials of the same run that an earlier worker was at, for their numbers");
   add_threads(run_verb);
   std::string speed_file;
   CLI::App* speed_verb = app.add_subcommand("speed", "measure what the planner's estimates rest on");
@@ -110,11 +130,12 @@ int main_checked(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
-  if (threads == 0) threads = default_threads();
+  const bool given = threads > 0;
+  if (!given) threads = default_threads();
   if (speed_verb->parsed()) return speed(speed_file, threads);
   if (generate_verb->parsed()) return answer(run_generate, request, threads);
   if (sample_verb->parsed()) return answer(run_sample, request, threads);
-  return run_verb->parsed() ? run(folder, ids, fail_fast, threads) : doctor(threads);
+  return run_verb->parsed() ? run(folder, ids, fail_fast, before, threads) : doctor(threads, given);
 }
 
 }  // namespace

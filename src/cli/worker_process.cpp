@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/parallel.h"
 #include "cli/run_folder.h"
 #include "cli/terminal.h"
 #include "results/provenance.h"
@@ -101,6 +102,7 @@ fs::path worker_program() {
 }
 
 WorkerEnd run_worker(const WorkerCommand& command, int keep_open) {
+  chosen_threads();  // a variable that the worker would refuse is refused here, before it can look like a crash
   install_handlers();
   const sigset_t block = passed_on_set();
   sigset_t before;
@@ -148,6 +150,10 @@ RunAllResult run_all(const RunStore& store, const std::vector<std::string>& ids,
     write_file_atomic(list, text);
     WorkerCommand command{program, {"run", store.folder().string(), "--ids", list.string()}, false};
     if (fail_fast) command.arguments.push_back("--fail-fast");
+    if (left.size() < ids.size()) {
+      command.arguments.push_back("--before");
+      command.arguments.push_back(std::to_string(ids.size() - left.size()));
+    }
     const WorkerEnd end = run_worker(command, lock_descriptor);
 
     if (const auto said = store.repair()) say(*said);

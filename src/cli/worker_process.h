@@ -27,7 +27,7 @@ fs::path worker_program();
 
 // Runs the command until it ends. SIGINT, SIGTERM and SIGHUP that arrive meanwhile are passed on; the second one kills.
 // `keep_open` (a lock's descriptor, or -1) stays open in the child. When this process dies, the child is killed with
-// it.
+// it. ConfigError for a number of threads in the environment that makes no sense.
 WorkerEnd run_worker(const WorkerCommand& command, int keep_open);
 bool interrupted();  // one of those signals has arrived in this process
 

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 
 #include "base/files.h"
 #include "base/text.h"
@@ -49,8 +51,9 @@ class Bar : public TerminalLine {
 };
 
 void tell(const fs::path& file) {
-  fmt::print("{}\n", file.string());
-  std::fflush(stdout);
+  const std::string line = file.string() + "\n";
+  if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size() || std::fflush(stdout) != 0)
+    throw StoreError(fmt::format("standard output could not be written: {}", std::strerror(errno)));
 }
 
 // Beyond this a sheet is of no use, and would take more memory than a step of a large model.

@@ -9,6 +9,8 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "data/wikitext.h"
+#include "formats/json_text.h"
+#include "formats/utf8.h"
 
 namespace stamp {
 namespace {
@@ -156,6 +158,9 @@ std::string part_of(std::string content, Part part) {
 
 Text read_text(const std::string& name, const fs::path& path, Part part) {
   std::string raw = read_file(path, kLargestText);
+  if (const std::size_t good = well_formed_bytes(raw); good < raw.size())
+    throw DataError("text \"" + name + "\": " + path.string() + " is not UTF-8 text: byte " + std::to_string(good) +
+                    " (" + place_in(raw, good) + ") does not begin a character");
   const bool rows = path.extension() == ".raw";
   Text text;
   text.name = name;

@@ -19,7 +19,7 @@ struct Text {
 
 // `name_or_path` as written in an experiment file; relative paths are relative to `base`. `english` is the first
 // that is found of wikitext2-test and python-topics (wikitext2-train and python-topics for calibration:
-// `english-train`). DataError lists where it looked.
+// `english-train`). DataError lists where it looked, or names the first byte that is no UTF-8.
 Text load_text(const std::string& name_or_path, const std::string& base);
 // The known name or path that would be read now ("english" -> "wikitext2-test"); DataError when nothing is found.
 std::string resolve_text(const std::string& name_or_path, const std::string& base);

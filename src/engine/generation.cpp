@@ -54,7 +54,7 @@ GenerationReport generate(Session& session, TrialSpec spec, const GenerationRequ
   if (!tokenizer) throw DataError(spec.model.path + ": the model has no tokenizer, so no text can be continued");
   const std::vector<std::int64_t> ends = session.model().end_tokens();
   const std::vector<std::int32_t> prompt = tokenizer->encode(request.prompt, true);
-  if (prompt.empty()) throw DataError("the prompt has no tokens; give at least one character");
+  if (prompt.empty()) throw ConfigError("the prompt has no tokens; give at least one character");
 
   Network& network = session.prepared(spec, monitor);
   const auto tokens = static_cast<std::int64_t>(prompt.size());

@@ -30,7 +30,8 @@ struct GenerationReport {
 
 // Opens the model, applies method and weights, reads the prompt, and hands out text as it becomes certain. `give`
 // returns false when nobody reads any more; `stopped` is asked after every token. Errors as of Session; DataError for a
-// model without tokenizer or a prompt without tokens; TrialError ("nan_metric") when the logits are no numbers.
+// model without tokenizer; ConfigError for a prompt without tokens; TrialError ("nan_metric") when the logits are no
+// numbers.
 GenerationReport generate(Session& session, TrialSpec spec, const GenerationRequest& request,
                           const std::function<bool(std::string_view)>& give, const std::function<bool()>& stopped,
                           Monitor& monitor);

@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 
 #include "base/error.h"
 
@@ -24,6 +26,23 @@ char mark_path[4096] = "";
   _exit(static_cast<int>(ExitCode::interrupted));
 }
 
+std::atomic<Log*> listener{nullptr};
+std::terminate_handler before_words = nullptr;
+
+[[noreturn]] void say_why() {
+  if (Log* log = listener.exchange(nullptr); log && std::current_exception()) {
+    try {
+      std::rethrow_exception(std::current_exception());
+    } catch (const std::exception& error) {
+      log->warn(std::string("ended by an exception that nothing could catch: ") + error.what());
+    } catch (...) {
+      log->warn("ended by an exception of an unknown kind");
+    }
+  }
+  if (before_words) before_words();  // says it on stderr and aborts
+  std::abort();
+}
+
 void handle(int) {
   asked = true;
   if (!writing) leave();
@@ -38,6 +57,16 @@ void end_on_interrupt(const std::string& mark) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+}
+
+LastWords::LastWords(Log& log) {
+  listener = &log;
+  before_words = std::set_terminate(say_why);
+}
+
+LastWords::~LastWords() {
+  std::set_terminate(before_words);
+  listener = nullptr;
 }
 
 UninterruptedWrite::UninterruptedWrite() {

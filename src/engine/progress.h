@@ -10,7 +10,9 @@ namespace stamp {
 
 class SweepProgress : public Progress {
  public:
-  SweepProgress(std::FILE* out, bool terminal, std::size_t trials) : out_(out), terminal_(terminal), trials_(trials) {}
+  // `before`: of the `trials` so many were run by a process before this one.
+  SweepProgress(std::FILE* out, bool terminal, std::size_t trials, std::size_t before = 0)
+      : out_(out), terminal_(terminal), trials_(trials), number_(before) {}
   void begin(const std::string& label);  // the next trial
   void at(const std::string& phase, std::int64_t done, std::int64_t total) override;
   void end(const std::string& outcome);  // "perplexity 69.45", "failed: ..."
@@ -26,7 +28,7 @@ class SweepProgress : public Progress {
   std::FILE* out_;
   bool terminal_;
   std::size_t trials_;
-  std::size_t number_ = 0;  // of the running trial, from 1
+  std::size_t number_;  // of the running trial, from 1
   std::string label_;
   double finished_s_ = 0;
   std::size_t finished_ = 0;

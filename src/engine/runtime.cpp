@@ -3,14 +3,11 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <sched.h>
 #include <torch/headeronly/version.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
-#include "base/error.h"
 #include "base/parallel.h"
 
 namespace stamp {
@@ -22,12 +19,6 @@ std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 }  // namespace
 
 void configure_runtime(int threads) {
@@ -36,16 +27,6 @@ void configure_runtime(int threads) {
   at::set_num_threads(threads);
   // A result must not depend on whether this machine has bfloat16 or TF32 units.
   at::globalContext().setFloat32MatmulPrecision("highest");
-}
-
-int default_threads() {
-  const char* text = std::getenv("STAMP_THREADS");
-  if (!text || !*text) return usable_cores();
-  char* end = nullptr;
-  const long n = std::strtol(text, &end, 10);
-  if (*end != '\0' || n < 1 || n > 4096)
-    throw ConfigError(std::string("STAMP_THREADS is \"") + text + "\"; an integer from 1 to 4096");
-  return static_cast<int>(n);
 }
 
 Json library_provenance() {

@@ -9,8 +9,6 @@ namespace stamp {
 
 // Threads of LibTorch and of our kernels, full float32 products, allocator thresholds. Once, at start.
 void configure_runtime(int threads);
-int default_threads();  // $STAMP_THREADS, else the cores this process may use; ConfigError when the variable is no
-                        // number >= 1
 
 Json library_provenance();      // {libtorch, mkl, onednn, openmp, cpu_capability}
 std::string arithmetic_name();  // what decides rounding beside the thread count: LibTorch version and CPU capability

@@ -107,12 +107,13 @@ std::string label_of(const FrozenTrial& trial) {
   return parts.empty() ? trial.id : join(parts, ", ");
 }
 
-std::string outcome_of(const Record& record) {
+std::string outcome_of(const Record& record, const std::string& value) {
   if (record.failure) return "failed: " + record.failure->message;
   if (record.metrics.empty()) return "done";
-  const Metric& first = record.metrics.front();
-  std::string text = fmt::format("{} {:.6g}{}{}", first.name, first.value, first.unit.empty() ? "" : " ", first.unit);
-  if (const Metric* fp = find_metric(record, first.name + "_fp"))
+  const Metric* const shown = find_metric(record, value);
+  const Metric& m = shown ? *shown : record.metrics.front();
+  std::string text = fmt::format("{} {:.6g}{}{}", m.name, m.value, m.unit.empty() ? "" : " ", m.unit);
+  if (const Metric* fp = find_metric(record, m.name + "_fp"))
     text += fmt::format(" (full precision {:.6g})", fp->value);
   return text;
 }
@@ -125,12 +126,13 @@ ExitCode run_trials(const WorkerOptions& options, const FrozenPlan& plan, const 
     if (!trials.back()) throw DataError(fmt::format("{}: has no trial {}", store.plan_path().string(), id));
   }
   end_on_interrupt(store.running_path().string());
-  SweepProgress progress(stderr, options.terminal, trials.size());
+  SweepProgress progress(stderr, options.terminal, options.before + trials.size(), options.before);
   std::size_t failed = 0, missing = 0;
   for (const FrozenTrial* trial : trials) {
     progress.begin(label_of(*trial));
     const auto log = file_log(store.log_path(trial->id).string());
     log->info(fmt::format("trial {}: {}", trial->id, label_of(*trial)));
+    const LastWords words(*log);
     NotedProgress noted(progress, store.running_path(), trial->id);
     const Record record = run_one(*trial, store, schema, session, *log, noted);
     {
@@ -139,7 +141,7 @@ ExitCode run_trials(const WorkerOptions& options, const FrozenPlan& plan, const 
     }
     log_outcome(record, *log);
     for (const std::string& w : record.warnings) progress.line("  " + label_of(*trial) + ": " + w);
-    progress.end(outcome_of(record));
+    progress.end(outcome_of(record, plan.table.value));
     if (record.failure) {
       ++failed;
       missing += record.failure->kind == "missing" ? 1 : 0;

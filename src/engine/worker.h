@@ -17,7 +17,8 @@ struct WorkerOptions {
   fs::path folder;
   std::vector<std::string> ids;
   bool fail_fast = false;
-  bool terminal = false;  // stderr is one
+  bool terminal = false;   // stderr is one
+  std::size_t before = 0;  // trials of this run that an earlier worker was at: numbering goes on behind them
 };
 
 // done, or trials_failed, or missing when every failure was a missing model or text. StoreError when a record cannot
@@ -28,6 +29,7 @@ ExitCode run_trials(const WorkerOptions& options, const FrozenPlan& plan, const 
 // One id per line; blank lines are skipped. DataError.
 std::vector<std::string> read_ids(const fs::path& file);
 std::string label_of(const FrozenTrial& trial);  // "quarot, haar, weights.bits 16": its place in the sweep
-std::string outcome_of(const Record& record);    // "perplexity 69.45 (fp 24.15)" or "failed: ..."
+// "perplexity 69.45 (full precision 24.15)" or "failed: ..."; of `value`, which the table shows, where it was measured.
+std::string outcome_of(const Record& record, const std::string& value);
 
 }  // namespace stamp

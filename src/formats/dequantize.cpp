@@ -224,9 +224,8 @@ void read_row(DType type, const std::uint8_t* in, std::int64_t columns, float* o
 }  // namespace
 
 void read_rows(const TensorInfo& tensor, std::int64_t first, std::int64_t count, float* out) {
-  if (!is_floating(tensor.type))
-    throw DataError("tensor \"" + tensor.name + "\" holds " + name_of(tensor.type) +
-                    " values, where numbers with a fraction are needed");
+  if (const std::string fault = fault_of_values(tensor); !fault.empty())
+    throw DataError(std::string("tensor \"").append(tensor.name).append("\" ").append(fault));
   if (first < 0 || count < 0 || first > tensor.rows() || count > tensor.rows() - first)
     throw Error(ExitCode::internal, "rows " + std::to_string(first) + " to " + std::to_string(first + count) +
                                         " of tensor \"" + tensor.name + "\", which has " +

@@ -75,6 +75,11 @@ bool is_floating(DType type) {
   return row_of(type).floating;
 }
 
+std::string fault_of_values(const TensorInfo& tensor) {
+  if (is_floating(tensor.type)) return "";
+  return std::string("holds ").append(name_of(tensor.type)).append(" values, where numbers with a fraction are needed");
+}
+
 std::optional<DType> dtype_of_ggml(std::uint32_t id) {
   for (const TypeRow& row : kTypes)
     if (row.ggml >= 0 && static_cast<std::uint32_t>(row.ggml) == id) return row.type;

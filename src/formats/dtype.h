@@ -18,6 +18,8 @@ struct BlockShape {
 BlockShape block_of(DType type);
 // Values are numbers with a fraction, so that read_rows makes sense of them.
 bool is_floating(DType type);
+// "" where they are, else "holds I32 values, where numbers with a fraction are needed".
+std::string fault_of_values(const TensorInfo& tensor);
 
 std::optional<DType> dtype_of_ggml(std::uint32_t id);
 std::string ggml_type_name(std::uint32_t id);  // also of the types that cannot be read; "type 77" when unheard of

@@ -46,13 +46,18 @@ void append_utf8(std::string& out, char32_t value) {
   }
 }
 
-bool is_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
+std::size_t well_formed_bytes(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
     const CodePoint c = decode_utf8(text, at);
-    if (!c.valid) return false;
+    if (!c.valid) break;
     at += static_cast<std::size_t>(c.bytes);
   }
-  return true;
+  return at;
+}
+
+bool is_utf8(std::string_view text) {
+  return well_formed_bytes(text) == text.size();
 }
 
 std::string repaired_utf8(std::string_view text) {

@@ -17,6 +17,7 @@ struct CodePoint {
 CodePoint decode_utf8(std::string_view text, std::size_t at);
 void append_utf8(std::string& out, char32_t value);
 bool is_utf8(std::string_view text);
+std::size_t well_formed_bytes(std::string_view text);  // before the first ill-formed part
 // Every ill-formed part becomes one U+FFFD.
 std::string repaired_utf8(std::string_view text);
 

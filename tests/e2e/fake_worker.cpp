@@ -139,6 +139,8 @@ int main(int argc, char** argv) {
   if (arguments.size() < 4 || arguments[0] != "run" || arguments[2] != "--ids") return 2;
   if (const std::string threads = variable("STAMP_THREADS"); !threads.empty())
     std::cerr << "threads of the fake: " << threads << std::endl;
+  if (const auto at = std::find(arguments.begin(), arguments.end(), "--before"); arguments.end() - at > 1)
+    std::cerr << "trials before the fake: " << at[1] << std::endl;
   try {
     return run(RunStore(arguments[1]), arguments[3], arguments.size() > 4 && arguments[4] == "--fail-fast");
   } catch (const Error& error) {

@@ -99,6 +99,8 @@ TEST_CASE("a worker that crashes loses its trial only") {
   CHECK(records.find(left[3])->status == "done");
   CHECK(std::filesystem::exists(box.run_folder() / "records.torn"));
   CHECK(contains(run.err, "torn"));
+  for (const char* before : {"1", "2", "3"})  // the numbers of the trials go on
+    CHECK(contains(run.err, std::string("trials before the fake: ").append(before)));
   CHECK(records.find(left[0])->spec.contains("quantization"));
 
   CHECK(box.stamp({"run", "experiment.yaml"}).code == 0);

@@ -1,5 +1,9 @@
 // `stamp sample`: what reaches the worker, what is refused before one starts, and images of a tiny pipeline.
+#include <sys/wait.h>
+
 #include <cstdlib>
+#include <cstring>
+#include <functional>
 
 #include "base/json.h"
 #include "images/png.h"
@@ -171,22 +175,82 @@ TEST_CASE("a streamed denoiser makes the image of the one in memory; a quantized
   CHECK(account.at("activation_bits") < 16);
 }
 
-TEST_CASE("what a pipeline lacks or does not take ends the verb with the code of missing data") {
+TEST_CASE("what a pipeline lacks has the code of missing data, what it is asked in vain the code of usage") {
   const auto worker = real_worker();
   if (worker.empty()) return;
   const Sandbox box;
-  const auto refused = [&](std::vector<std::string> arguments, const std::string& part) {
+  const auto refused = [&](int code, std::vector<std::string> arguments, const std::string& part) {
     arguments.insert(arguments.begin(), "sample");
     const Ended end = box.stamp(arguments, worker);
     CAPTURE(end.err, part);
-    CHECK(end.code == 6);
+    CHECK(end.code == code);
     CHECK(contains(end.err, part));
   };
   fs::copy(pipeline("dit"), box.path() / "dit", fs::copy_options::recursive);
   fs::remove_all(box.path() / "dit" / "vae");
-  refused({"dit", "--class", "3"}, "vae: the folder is missing");
-  refused({pipeline("dit"), "--class", "2000"}, "the classes 0 to 999");
-  refused({pipeline("dit"), "--prompt", "a cat"}, "reads classes");
-  refused({pipeline("dit"), "--class", "3", "--height", "17", "--width", "17"}, "multiples of 4");
-  refused({"nowhere", "--class", "3"}, "nowhere");
+  refused(6, {"dit", "--class", "3"}, "vae: the folder is missing");
+  refused(6, {"nowhere", "--class", "3"}, "nowhere");
+  refused(2, {pipeline("dit"), "--class", "2000"}, "the classes 0 to 999");
+  refused(2, {pipeline("dit"), "--class", "foo"}, "allowed are numbers from 0 to 999");
+  refused(2, {pipeline("dit"), "--prompt", "a cat"}, "reads classes");
+  refused(2, {pipeline("pixart"), "--class", "3"}, "reads texts");
+  refused(2, {pipeline("dit"), "--class", "3", "--height", "17", "--width", "17"}, "multiples of 4");
+  refused(2, {pipeline("dit"), "--class", "3", "--negative", "fog"}, "reads classes");
+  // A method that reads calibration items, which a single image has none of.
+  refused(2, {pipeline("pixels"), "--class", "3", "--method", "smoothquant"}, "makes images and reads no texts");
+}
+
+namespace {
+
+// The pixels pipeline with one tensor's entry of the header, or its values, changed in place.
+void spoil(const Sandbox& box, const std::string& name,
+           const std::function<void(std::string& file, std::size_t entry, std::size_t values)>& change) {
+  fs::remove_all(box.path() / "spoilt");
+  fs::copy(pipeline("pixels"), box.path() / "spoilt", fs::copy_options::recursive);
+  const fs::path path = box.path() / "spoilt" / "transformer" / "diffusion_pytorch_model.safetensors";
+  std::string file = slurp(path);
+  std::uint64_t header = 0;
+  std::memcpy(&header, file.data(), sizeof header);
+  const Json entry = Json::parse(file.substr(sizeof header, header)).at(name);
+  const std::size_t at = file.find("\"" + name + "\"");
+  change(file, at, sizeof header + header + entry.at("data_offsets").at(0).get<std::size_t>());
+  spill(path, file);
+}
+
+}  // namespace
+
+TEST_CASE("a checkpoint whose values are none ends with the tensor or the step named, and the code of damaged data") {
+  const Sandbox box;
+  const std::string name = "transformer_blocks.0.attn1.to_k.weight";
+  const auto worker = real_worker();
+  spoil(box, name,
+        [](std::string& file, std::size_t entry, std::size_t) { file.replace(file.find("F16", entry), 3, "I16"); });
+  const Ended inspected = box.stamp({"inspect", "spoilt/transformer"});
+  CHECK(inspected.code == 6);
+  CHECK(contains(inspected.err, name + " holds I16 values"));
+  const auto sampled = [&](const std::string& part) {
+    const Ended end = box.stamp({"sample", "spoilt", "--class", "3", "--steps", "2"}, worker);
+    CAPTURE(end.err);
+    CHECK(end.code == 6);
+    CHECK(contains(end.err, part));
+  };
+  if (worker.empty()) return;
+  sampled(name + " holds I16 values");
+  spoil(box, name, [](std::string& file, std::size_t, std::size_t values) {
+    file[values] = '\x00';
+    file[values + 1] = '\x7e';  // NaN
+  });
+  sampled("denoising step 1 of 2: the denoiser gave NaN");
+}
+
+TEST_CASE("names of images that cannot be written to stdout are an error, not silence") {
+  const auto worker = real_worker();
+  if (worker.empty() || !fs::exists("/dev/full")) return;
+  const Sandbox box;
+  const std::string stamp = std::string(std::getenv("STAMP_BIN_DIR")) + "/stamp";
+  const int status = std::system(("cd " + box.path().string() + " && STAMP_WORKER=" + worker.at("STAMP_WORKER") + " " +
+                                  stamp + " sample " + pipeline("pixels") + " --class 3 --steps 2 > /dev/full 2> said")
+                                     .c_str());
+  CHECK(WEXITSTATUS(status) == 5);
+  CHECK(contains(slurp(box.path() / "said"), "standard output could not be written"));
 }

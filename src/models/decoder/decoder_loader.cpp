@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/memory.h"
+#include "formats/dtype.h"
 #include "models/info/architecture.h"
 #include "models/tensors.h"
 
@@ -36,7 +38,18 @@ at::Tensor DecoderSource::load_norm(const TensorInfo& tensor) const {
   return weight;
 }
 
+namespace {
+
+// Asked before threads read rows: an exception that leaves a parallel region ends the process.
+void require_numbers(const TensorInfo& tensor) {
+  if (const std::string fault = fault_of_values(tensor); !fault.empty())
+    throw DataError(std::string("tensor \"").append(tensor.name).append("\" ").append(fault));
+}
+
+}  // namespace
+
 at::Tensor load_matrix(const TensorInfo& tensor) {
+  require_numbers(tensor);
   const std::int64_t rows = tensor.rows(), columns = tensor.columns();
   at::Tensor out = fresh_matrix(rows, columns);
   float* to = out.data_ptr<float>();
@@ -67,6 +80,7 @@ at::Tensor load_unpaired(const TensorInfo& tensor, std::int64_t head_dim) {
 }
 
 void gather_rows(const TensorInfo& tensor, const std::int64_t* ids, std::int64_t count, float* out) {
+  require_numbers(tensor);
   const std::int64_t columns = tensor.columns();
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < count; ++i) read_rows(tensor, ids[i], 1, out + i * columns);

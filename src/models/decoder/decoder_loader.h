@@ -28,6 +28,7 @@ class DecoderSource {
   DecoderTensors tensors_;
 };
 
+// DataError, with the tensor and its type, where the values are no numbers with a fraction; so in all that follow.
 at::Tensor load_matrix(const TensorInfo& tensor);  // rows x columns
 at::Tensor load_vector(const TensorInfo& tensor);  // elements
 // A q or k projection whose rows ggml stored in rotation pairs: within a head of hd rows, HF row p * hd / 2 + j is

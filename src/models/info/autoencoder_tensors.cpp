@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "formats/dtype.h"
 #include "models/info/autoencoder_config.h"
 
 namespace stamp {
@@ -67,12 +68,6 @@ class Writer {
  private:
   std::vector<ExpectedTensor> out_;
 };
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::vector<std::string> parts;
-  for (const std::int64_t n : shape) parts.push_back(std::to_string(n));
-  return std::string("[").append(join(parts, ", ")).append("]");
-}
 
 std::string older_name(std::string name) {
   static const std::vector<std::pair<std::string, std::string>> renamed = {
@@ -163,6 +158,10 @@ std::map<std::string, TensorInfo> find_autoencoder_tensors(const Checkpoint& che
     if (shape != want.shape) {
       faults.push_back(tensor->name + " has shape " + shape_text(tensor->shape) + ", expected " +
                        shape_text(want.shape));
+      continue;
+    }
+    if (const std::string fault = fault_of_values(*tensor); !fault.empty()) {
+      faults.push_back(std::string(tensor->name).append(" ").append(fault));
       continue;
     }
     TensorInfo& found = out.emplace(want.name, *tensor).first->second;

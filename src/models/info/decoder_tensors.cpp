@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "formats/dtype.h"
 
 namespace stamp {
 namespace {
@@ -82,12 +83,6 @@ bool carries_nothing(const std::string& name) {
   return name == "rope_freqs.weight";
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::vector<std::string> parts;
-  for (const std::int64_t n : shape) parts.push_back(std::to_string(n));
-  return std::string("[").append(join(parts, ", ")).append("]");
-}
-
 // Collects faults instead of throwing at the first one.
 class Finder {
  public:
@@ -101,6 +96,8 @@ class Finder {
     } else if (tensor->shape != shape) {
       faults_.push_back(name + " has shape " + shape_text(tensor->shape) + ", expected " + shape_text(shape));
       return nullptr;
+    } else if (const std::string fault = fault_of_values(*tensor); !fault.empty()) {
+      faults_.push_back(std::string(name).append(" ").append(fault));
     } else {
       elements_ += tensor->elements();
     }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "formats/dtype.h"
 #include "models/info/diffusion_config.h"
 
 namespace stamp {
@@ -98,12 +99,6 @@ class List {
   std::vector<ExpectedTensor> out_;
 };
 
-std::string shape_text(const Shape& shape) {
-  std::vector<std::string> parts;
-  for (const std::int64_t n : shape) parts.push_back(std::to_string(n));
-  return std::string("[").append(join(parts, ", ")).append("]");
-}
-
 // The position table is made here; "in." and "out." are inputs and results beside a checkpoint of a test.
 bool carries_nothing(const std::string& name) {
   return name == "pos_embed.pos_embed" || name == "patch_embed.pos_embed" || name.rfind("in.", 0) == 0 ||
@@ -138,6 +133,8 @@ std::vector<std::string> check_diffusion_tensors(const Checkpoint& checkpoint, c
                        (faults.size() < shown ? did_you_mean(name, unexpected) : ""));
     else if (tensor->shape != shape)
       faults.push_back(name + " has shape " + shape_text(tensor->shape) + ", expected " + shape_text(shape));
+    else if (const std::string fault = fault_of_values(*tensor); !fault.empty())
+      faults.push_back(std::string(name).append(" ").append(fault));
   }
   for (const std::string& name : unexpected)
     faults.push_back("unexpected tensor " + name + " " + shape_text(checkpoint.at(name).shape));

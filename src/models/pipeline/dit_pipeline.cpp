@@ -30,7 +30,7 @@ class DitPipeline : public FamilyPipeline {
 
   Sampling resolve(const SamplingRequest& request) const override {
     if (!request.negative_prompt.empty())
-      throw DataError("a negative prompt: " + denoiser() + " reads classes, not texts");
+      throw ConfigError("a negative prompt: " + denoiser() + " reads classes, not texts");
     return FamilyPipeline::resolve(request);
   }
 
@@ -46,10 +46,10 @@ class DitPipeline : public FamilyPipeline {
     if (found != by_name_.end()) return found->second;
     std::vector<std::string> names;
     for (const auto& [name, id] : by_name_) names.push_back(name);
-    throw DataError("class \"" + text + "\"" + did_you_mean(text, names) + ": allowed are numbers from 0 to " +
-                    std::to_string(config().classes - 1) +
-                    (names.empty() ? "; model_index.json has no names (id2label)"
-                                   : " and the names of model_index.json (id2label)"));
+    throw ConfigError("class \"" + text + "\"" + did_you_mean(text, names) + ": allowed are numbers from 0 to " +
+                      std::to_string(config().classes - 1) +
+                      (names.empty() ? "; model_index.json has no names (id2label)"
+                                     : " and the names of model_index.json (id2label)"));
   }
 
   std::string class_name(std::int64_t id) const override {
@@ -62,7 +62,7 @@ class DitPipeline : public FamilyPipeline {
     std::vector<Condition> out;
     for (const ImagePrompt& prompt : prompts) {
       if (prompt.class_id < 0 && !prompt.text.empty())
-        throw DataError(prompt_text(prompt.text) + ": " + denoiser() + " reads classes, not texts");
+        throw ConfigError(prompt_text(prompt.text) + ": " + denoiser() + " reads classes, not texts");
       check_class(prompt.class_id);
       at::Tensor classes = at::empty({sampling.guided() ? 2 : 1}, at::TensorOptions(at::kLong));
       classes.data_ptr<std::int64_t>()[0] = prompt.class_id;
@@ -75,8 +75,8 @@ class DitPipeline : public FamilyPipeline {
  private:
   void check_class(std::int64_t id) const {
     if (id < 0 || id >= config().classes)
-      throw DataError("class " + std::to_string(id) + ": " + denoiser() + " has the classes 0 to " +
-                      std::to_string(config().classes - 1));
+      throw ConfigError("class " + std::to_string(id) + ": " + denoiser() + " has the classes 0 to " +
+                        std::to_string(config().classes - 1));
   }
 
   // "id2label": {"0": "tench, Tinca tinca"}; every part between commas is a name.

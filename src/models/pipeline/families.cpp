@@ -74,7 +74,7 @@ Json FamilyPipeline::description() const {
 }
 
 std::int64_t FamilyPipeline::class_named(const std::string& text) const {
-  throw DataError("class \"" + text + "\": " + denoiser() + " reads texts, not classes");
+  throw ConfigError("class \"" + text + "\": " + denoiser() + " reads texts, not classes");
 }
 
 bool FamilyPipeline::has_table() const {
@@ -98,9 +98,9 @@ ImageSize FamilyPipeline::rendered(ImageSize wanted) const {
   if (has_table()) return nearest_size(size_bins(table_side(config().sample_size, traits_.pixels_per_latent)), wanted);
   const std::int64_t unit = scale() * config().patch_size;
   if (wanted.height % unit != 0 || wanted.width % unit != 0)
-    throw DataError("an image of " + size_text(wanted) + " pixels: height and width have to be multiples of " +
-                    std::to_string(unit) + " for " + denoiser() + " (" + std::to_string(scale()) +
-                    " pixels to a latent pixel, patches of " + std::to_string(config().patch_size) + ")");
+    throw ConfigError("an image of " + size_text(wanted) + " pixels: height and width have to be multiples of " +
+                      std::to_string(unit) + " for " + denoiser() + " (" + std::to_string(scale()) +
+                      " pixels to a latent pixel, patches of " + std::to_string(config().patch_size) + ")");
   return wanted;
 }
 
@@ -109,19 +109,23 @@ Sampling FamilyPipeline::resolve(const SamplingRequest& request) const {
   out.steps = request.steps.value_or(traits_.steps);
   out.guidance = request.guidance.value_or(traits_.guidance);
   if (!std::isfinite(out.guidance) || out.guidance < 0)
-    throw DataError("guidance " + number_text(out.guidance) +
-                    ": a number of at least 0 is needed; up to 1 there is none");
+    throw ConfigError("guidance " + number_text(out.guidance) +
+                      ": a number of at least 0 is needed; up to 1 there is none");
   out.negative_prompt = request.negative_prompt;
-  out.scheduler = scheduler(out.steps);
+  try {
+    out.scheduler = scheduler(out.steps);
+  } catch (const DataError& error) {  // of the number of steps: with its own the scheduler was made before
+    throw ConfigError(error.what());
+  }
   const std::int64_t side = config().sample_size * scale();
   out.height = request.height.value_or(request.width && config().kind == DiffusionKind::dit ? *request.width : side);
   out.width = request.width.value_or(config().kind == DiffusionKind::dit ? out.height : side);
   const ImageSize wanted{out.height, out.width};
   if (std::min(out.height, out.width) < 1 || std::max(out.height, out.width) > kMostPixels)
-    throw DataError("an image of " + size_text(wanted) + " pixels: sides from 1 to " + std::to_string(kMostPixels) +
-                    " are allowed");
+    throw ConfigError("an image of " + size_text(wanted) + " pixels: sides from 1 to " + std::to_string(kMostPixels) +
+                      " are allowed");
   if (config().kind == DiffusionKind::dit && out.height != out.width)
-    throw DataError("an image of " + size_text(wanted) + " pixels: " + denoiser() + " draws squares only");
+    throw ConfigError("an image of " + size_text(wanted) + " pixels: " + denoiser() + " draws squares only");
   const ImageSize size = rendered(wanted);
   out.rendered_height = size.height;
   out.rendered_width = size.width;
@@ -176,12 +180,12 @@ Condition text_condition(const std::vector<at::Tensor>& samples) {
   return {{"text", text}, {"text_mask", mask}};
 }
 
-// DataError unless every prompt is a text.
+// ConfigError unless every prompt is a text.
 void require_texts(const std::vector<ImagePrompt>& prompts, const std::string& denoiser) {
   for (const ImagePrompt& prompt : prompts) {
     if (prompt.class_id >= 0)
-      throw DataError("class " + std::to_string(prompt.class_id) + ": " + denoiser + " reads texts, not classes");
-    if (!is_utf8(prompt.text)) throw DataError(prompt_text(prompt.text) + " is not UTF-8 text");
+      throw ConfigError("class " + std::to_string(prompt.class_id) + ": " + denoiser + " reads texts, not classes");
+    if (!is_utf8(prompt.text)) throw ConfigError(prompt_text(prompt.text) + " is not UTF-8 text");
   }
 }
 

@@ -58,8 +58,8 @@ std::vector<ImagePrompt> known_prompts(const Pipeline& pipeline, const ImageSpec
   const DiffusionConfig& config = pipeline.config();
   if (config.has_text()) return spec.prompts == "auto" ? numbered(plain_prompts()) : read_prompts(spec.prompts);
   if (spec.prompts != "auto")
-    throw DataError(fmt::format("images.prompts: {} is given classes, not prompts; allowed: auto, every class in turn",
-                                config.architecture));
+    throw ConfigError(fmt::format(
+        "images.prompts: {} is given classes, not prompts; allowed: auto, every class in turn", config.architecture));
   std::vector<ImagePrompt> classes;
   for (std::int64_t c = 0; c < config.classes; ++c) classes.push_back({fmt::format("class {}", c), "", c});
   return classes;

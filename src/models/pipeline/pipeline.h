@@ -61,14 +61,14 @@ class Pipeline {
 
   // Which parts make up the pipeline, for records: classes, and the digest of an instruction that prompts begin with.
   virtual Json description() const = 0;
-  // The class that `text` means, a number or a name of the pipeline's own list. DataError: none, or a model of text.
+  // The class that `text` means, a number or a name of the pipeline's own list. ConfigError: none, or a model of text.
   virtual std::int64_t class_named(const std::string& text) const = 0;
   virtual std::string class_name(std::int64_t id) const = 0;  // "" where the pipeline has no name for it
 
-  // DataError: sizes that do not divide, a number of steps that the scheduler does not take.
+  // ConfigError: sizes that do not divide, a number of steps that the scheduler does not take.
   virtual Sampling resolve(const SamplingRequest& request) const = 0;
-  // Of all prompts; a text encoder is opened for it and freed. DataError: a component that is missing, a class or text
-  // that the model does not take. `warn`: prompts that were cut.
+  // Of all prompts; a text encoder is opened for it and freed. DataError: a component that is missing; ConfigError: a
+  // class or text that the model does not take. `warn`: prompts that were cut.
   virtual std::vector<Condition> conditions(const std::vector<ImagePrompt>& prompts, const Sampling& sampling,
                                             const std::function<void(const std::string&)>& warn) const = 0;
   // Standard normal, 1 x C x h x w: torch.randn of a CPU generator with this seed.

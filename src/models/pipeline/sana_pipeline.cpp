@@ -47,8 +47,8 @@ class SanaPipeline : public FamilyPipeline {
     Sampling out = FamilyPipeline::resolve(request);
     if (!config().guidance) return out;
     if (!request.negative_prompt.empty())
-      throw DataError("a negative prompt: " + denoiser() +
-                      " reads the guidance scale as an input (guidance_embeds) and sees no second sample");
+      throw ConfigError("a negative prompt: " + denoiser() +
+                        " reads the guidance scale as an input (guidance_embeds) and sees no second sample");
     out.embedded_guidance = out.guidance;
     out.guidance = 1;
     return out;

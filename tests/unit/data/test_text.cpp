@@ -135,3 +135,15 @@ TEST_CASE("drawn windows do not overlap, and fewer are a subset of more", "[data
   CHECK(places.size() == many.size());
   CHECK_FALSE(std::is_sorted(few.begin(), few.end()));
 }
+
+TEST_CASE("a file that is no UTF-8 text is refused with the place of the first byte at fault", "[data]") {
+  const Scratch folder;
+  const std::string path = (folder.path() / "words.txt").string();
+  spill(path, "plain\nna\xc3\xafve \xff and more");
+  CHECK(lacks(data_error([&] { load_text(path, ""); }),
+              path + " is not UTF-8 text: byte 13 (line 2, column 8) does not begin a character") == "");
+  spill(path, "cut \xc3");
+  CHECK(lacks(data_error([&] { load_text(path, ""); }), "byte 4") == "");
+  spill(path, "na\xc3\xafve");
+  CHECK(load_text(path, "").content == "na\xc3\xafve");
+}

@@ -157,6 +157,10 @@ TEST_CASE("settings that need other tensors say which") {
   CHECK(mentions(guided, "missing tensor time_embed.guidance_embedder.linear_1.bias"));
   CHECK(mentions(guided, "unexpected tensor time_embed.emb.timestep_embedder.linear_1"));
   CHECK(mentions(checked({{"num_layers", 999}}), "999 layers are configured"));
+  test::FakeCheckpoint whole = complete(sana, tiny_sana());
+  whole.tensor("transformer_blocks.1.attn1.to_q.weight").type = DType::i32;
+  CHECK(mentions(data_error([&] { describe_model(whole); }),
+                 "transformer_blocks.1.attn1.to_q.weight holds I32 values, where numbers with a fraction are needed"));
 }
 
 TEST_CASE("slots stand in the order of a pass, named after the first weight that reads them") {

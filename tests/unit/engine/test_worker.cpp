@@ -1,7 +1,14 @@
 #include "engine/worker.h"
 
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
 #include "base/error.h"
 #include "cli/catalog.h"
+#include "engine/interrupt.h"
 #include "engine/progress.h"
 #include "fake_model.h"
 #include "support/catch.h"
@@ -97,6 +104,55 @@ TEST_CASE("a trial is called by its place in the sweep") {
   CHECK(label_of(t) == "0123");
   t.labels = {Json{{"quantization.method", "quarot"}, {"quantization.weights.bits", 16}}, Json{{"other", 1}}};
   CHECK(label_of(t) == "quarot, weights.bits 16");
+}
+
+TEST_CASE("an exception that nothing can catch leaves its reason in the log of the trial") {
+  const test::Scratch scratch;
+  const std::string path = (scratch.path() / "trial.log").string();
+  const pid_t pid = fork();
+  REQUIRE(pid >= 0);
+  if (pid == 0) {
+    std::signal(SIGABRT, SIG_DFL);
+    const int quiet = open("/dev/null", O_WRONLY);
+    dup2(quiet, STDERR_FILENO);
+    const auto log = file_log(path);
+    const LastWords words(*log);
+    const auto lacks = [] { throw DataError("tensor x holds I32 values"); };
+    [&]() noexcept { lacks(); }();
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(pid, &status, 0) == pid);
+  REQUIRE(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGABRT);
+  CHECK(test::slurp(path).find("nothing could catch: tensor x holds I32 values") != std::string::npos);
+}
+
+TEST_CASE("a trial's outcome is what the table shows of it") {
+  Record record;
+  record.metrics.resize(3);
+  record.metrics[0].name = "slot_sqnr";
+  record.metrics[0].value = 8.5;
+  record.metrics[1].name = "latent_sqnr";
+  record.metrics[1].value = 12.25;
+  record.metrics[1].unit = "dB";
+  record.metrics[2].name = "latent_sqnr_fp";
+  record.metrics[2].value = 99;
+  CHECK(outcome_of(record, "latent_sqnr") == "latent_sqnr 12.25 dB (full precision 99)");
+  CHECK(outcome_of(record, "perplexity") == "slot_sqnr 8.5");
+}
+
+TEST_CASE("a worker that goes on for another one counts on") {
+  const test::Scratch scratch;
+  const std::string path = (scratch.path() / "out").string();
+  std::FILE* out = std::fopen(path.c_str(), "w");
+  {
+    SweepProgress progress(out, false, 6, 2);
+    progress.begin("rtn, dct");
+    progress.end("perplexity 60");
+  }
+  std::fclose(out);
+  CHECK(test::slurp(path).find("[3/6] rtn, dct: perplexity 60 (") == 0);
 }
 
 TEST_CASE("ids are read one a line") {

@@ -16,8 +16,7 @@ inline void write_image_reward(const std::filesystem::path& folder, const Checkp
   spill(folder / "med_config.json", tiny.config().dump());
   const Json words = parse_json(slurp(golden / "wordpiece.json"), "wordpiece.json");
   std::string lines;
-  for (const Json& token : words.at("vocabulary"))
-    lines.append(token.get<std::string>()).append("\n");
+  for (const Json& token : words.at("vocabulary")) lines.append(token.get<std::string>()).append("\n");
   spill(folder / "vocab.txt", lines);
 }
 

@@ -143,9 +143,11 @@ TEST_CASE("Tensors that do not fit are listed in one error") {
   checkpoint.remove("quant_conv.bias");
   checkpoint.tensor("decoder.conv_out.weight").shape = {3, 8, 1, 1};
   checkpoint.add("decoder.up_blocks.0.resnets.7.conv1.bias", {8});
+  checkpoint.tensor("decoder.conv_in.bias").type = DType::i32;
   const std::string message = data_error([&] { find_autoencoder_tensors(checkpoint, expected); });
   CHECK(holds(message, "missing tensor quant_conv.bias [8]"));
   CHECK(holds(message, "decoder.conv_out.weight has shape [3, 8, 1, 1], expected [3, 8, 3, 3]"));
+  CHECK(holds(message, "decoder.conv_in.bias holds I32 values"));
   CHECK(holds(message, "unexpected tensor decoder.up_blocks.0.resnets.7.conv1.bias [8]"));
 }
 

@@ -38,7 +38,9 @@ TEST_CASE("tensors that are missing, unexpected or of another shape are named to
   checkpoint.tensor("model.layers.0.self_attn.k_proj.weight").shape = {16, 8};
   checkpoint.add("model.layers.0.self_attn.q_norm.weight", {4});
   checkpoint.add("score.weight", {2, 8});
+  checkpoint.tensor("model.layers.1.mlp.down_proj.weight").type = DType::i32;
   const std::string text = data_error([&] { describe_model(checkpoint); });
+  CHECK(mentions(text, "model.layers.1.mlp.down_proj.weight holds I32 values, where numbers with a fraction"));
   CHECK(mentions(text, "missing tensor model.layers.1.mlp.up_proj.weight [12, 8]"));
   CHECK(mentions(text, "model.layers.0.self_attn.k_proj.weight has shape [16, 8], expected [8, 8]"));
   CHECK(mentions(text, "unexpected tensor model.layers.0.self_attn.q_norm.weight [4]"));

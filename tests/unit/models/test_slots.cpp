@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 
 #include <cmath>
+#include <functional>
 #include <random>
 
 #include "base/error.h"
@@ -321,4 +322,28 @@ TEST_CASE("GGUF's paired rows come back in the order of the HF file, exactly") {
     CHECK(difference(load_unpaired(checkpoint->at("gguf." + name), 16), expected) == 0);
     CHECK(difference(load_matrix(checkpoint->at("gguf." + name)), expected) > 0);
   }
+}
+
+TEST_CASE("a tensor of whole numbers is refused before threads read it, whatever reads it") {
+  const std::vector<std::int32_t> values(128 * 4, 1);
+  TensorInfo whole;
+  whole.name = "some.weight";
+  whole.type = DType::i32;
+  whole.shape = {128, 4};
+  whole.data = reinterpret_cast<const std::byte*>(values.data());
+  whole.bytes = values.size() * sizeof(std::int32_t);
+  const auto refused = [](const std::function<void()>& read) {
+    try {
+      read();
+    } catch (const DataError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const std::string expected = "tensor \"some.weight\" holds I32 values, where numbers with a fraction are needed";
+  const std::vector<std::int64_t> ids{3, 1};
+  std::vector<float> out(8);
+  CHECK(refused([&] { load_matrix(whole); }) == expected);
+  CHECK(refused([&] { load_vector(whole); }) == expected);
+  CHECK(refused([&] { gather_rows(whole, ids.data(), 2, out.data()); }) == expected);
 }
