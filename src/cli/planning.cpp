@@ -13,6 +13,7 @@
 #include "formats/checkpoint.h"
 #include "models/info/architecture.h"
 #include "report/source.h"
+#include "sweep/misfit.h"
 #include "tasks/task.h"
 
 namespace stamp {
@@ -20,6 +21,19 @@ namespace stamp {
 namespace {
 
 constexpr double bytes_per_token = 4.4;  // English text, byte-level BPE of 50 to 130 thousand entries
+
+// A pipeline is given by its folder, its denoiser's, or a file in that one (models/pipeline/pipeline_folder.h). "" when
+// the scheduler's settings lie there.
+std::string scheduler_missing(const std::string& path) {
+  std::error_code ec;
+  fs::path root = fs::absolute(path).lexically_normal();
+  if (!root.has_filename()) root = root.parent_path();
+  if (!fs::is_directory(root, ec)) root = root.parent_path();
+  if (!fs::exists(root / "model_index.json", ec) && !fs::is_directory(root / "transformer", ec))
+    root = root.parent_path();
+  const fs::path file = root / "scheduler" / "scheduler_config.json";
+  return fs::exists(file, ec) ? "" : file.string() + ": the file is missing; images are made in its steps";
+}
 
 }  // namespace
 
@@ -34,7 +48,9 @@ const Surroundings::ModelFacts& Surroundings::model(const std::string& path) {
   }
   try {
     const auto checkpoint = open_checkpoint(path);  // headers only
-    facts.shape = shape_of(describe_model(*checkpoint));
+    const Json description = describe_model(*checkpoint);
+    facts.shape = shape_of(description);
+    facts.positions = description.value("dimensions", Json::object()).value("context", std::int64_t{0});
   } catch (const DataError& error) {
     facts.missing = error.what();
   }
@@ -76,10 +92,36 @@ const Surroundings::TaskFacts& Surroundings::task_facts(const std::string& name,
   return facts;
 }
 
+double Surroundings::text_bytes(const std::string& text) {
+  const auto [it, fresh] = text_bytes_.try_emplace(text, 0);
+  if (fresh) it->second = static_cast<double>(load_text(text, base_).content.size());
+  return it->second;
+}
+
+void Surroundings::warn_of_positions(const TrialSpec& spec) {
+  const std::int64_t most = model(spec.model.path).positions;
+  if (most <= 0 || spec.data.context <= most) return;
+  const std::string text = fmt::format("warning: data.context is {}, and {} was made for {} positions",
+                                       spec.data.context, spec.model.name, most);
+  if (warned_.insert(text).second) say(text);
+}
+
 std::string Surroundings::missing(const TrialSpec& spec) {
-  if (const std::string& why = model(spec.model.path).missing; !why.empty()) return why;
-  if (reads(spec, "data", catalog_))
+  const ModelFacts& facts = model(spec.model.path);
+  if (!facts.missing.empty()) return facts.missing;
+  std::optional<double> bytes;
+  if (reads(spec, "data", catalog_)) {
     if (const std::string& why = text_missing(spec.data.text); !why.empty()) return why;
+    try {
+      bytes = text_bytes(spec.data.text);
+    } catch (const DataError& error) {  // no UTF-8, or empty
+      return error.what();
+    }
+    warn_of_positions(spec);
+  }
+  if (std::string why = misfit(spec, facts.shape, bytes, catalog_); !why.empty()) return why;
+  if (reads(spec, "images", catalog_))
+    if (std::string why = scheduler_missing(spec.model.path); !why.empty()) return why;
   if (reads(spec, "zero_shot", catalog_))
     for (const std::string& name : spec.zero_shot.tasks)
       if (const std::string& why = task_facts(name, spec.zero_shot.data).missing; !why.empty()) return why;
@@ -146,9 +188,7 @@ TrialSize Surroundings::size(const TrialSpec& spec) {
     }
   if (!reads(spec, "data", catalog_)) return size;
   if (spec.data.windows == 0 && text_missing(spec.data.text).empty()) {
-    const auto [it, fresh] = text_tokens_.try_emplace(spec.data.text, 0);
-    if (fresh) it->second = static_cast<double>(load_text(spec.data.text, base_).content.size()) / bytes_per_token;
-    size.text_tokens = it->second;
+    size.text_tokens = text_bytes(spec.data.text) / bytes_per_token;
   }
   return size;
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +25,8 @@ struct PlanRequest {
 class Surroundings {
  public:
   Surroundings(const Catalog& catalog, std::string base) : catalog_(catalog), base_(std::move(base)) {}
-  std::string missing(const TrialSpec& spec);  // "" when model and texts can be opened
+  // "" when model and texts can be opened and go with what the trial wants of them.
+  std::string missing(const TrialSpec& spec);
   // "" while the record was made from the model and text that are there now; a file that is gone proves nothing.
   std::string stale(const TrialSpec& spec, const Record& record);
   TrialSize size(const TrialSpec& spec);
@@ -33,6 +35,7 @@ class Surroundings {
   struct ModelFacts {
     std::string missing;
     ModelShape shape;
+    std::int64_t positions = 0;  // that a language model was made for; 0: not known
   };
   struct TaskFacts {
     std::string missing, digest;
@@ -41,12 +44,15 @@ class Surroundings {
   const ModelFacts& model(const std::string& path);
   const TaskFacts& task_facts(const std::string& task, const std::string& source);
   const std::string& text_missing(const std::string& text);
+  double text_bytes(const std::string& text);     // DataError
+  void warn_of_positions(const TrialSpec& spec);  // once for a model and context
   const Catalog& catalog_;
   std::string base_;
   std::map<std::string, ModelFacts> models_;
   std::map<std::string, std::string> texts_;
   std::map<std::string, std::string> model_digests_, text_digests_;
-  std::map<std::string, double> text_tokens_;
+  std::map<std::string, double> text_bytes_;
+  std::set<std::string> warned_;
   std::map<std::pair<std::string, std::string>, TaskFacts> tasks_;
 };
 

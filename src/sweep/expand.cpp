@@ -237,6 +237,9 @@ std::optional<Refusal> refusal(const TrialSpec& spec, const Schema& schema) {
     return Refusal{by, why};
   };
 
+  if (facts.grid && (windows || facts.any_length))
+    return Refusal{fmt::format("metrics {}", join(spec.evaluate, ", ")),
+                   "some read texts and some images, and no model does both"};
   if (matters(schema, spec, "decode.prefill") && spec.decode.prefill >= spec.data.context)
     return Refusal{"metric decode_perplexity",
                    fmt::format("decode.prefill is {} and a window has {} tokens: none is left to decode",

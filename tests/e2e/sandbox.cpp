@@ -84,7 +84,9 @@ std::size_t count(const std::string& text, const std::string& part) {
 
 Sandbox::Sandbox() {
   write_tiny_model(path() / "model");
-  write("text.txt", "some words that a fake worker never reads\n");
+  std::string text;  // of more bytes than all windows have tokens: a plan looks at it
+  for (int i = 0; i < 100; ++i) text += "some words that a fake worker never reads\n";
+  write("text.txt", text);
   write("experiment.yaml", experiment_text);
 }
 

@@ -86,3 +86,36 @@ TEST_CASE("inspect takes what generate and sample take: a piece of YAML, and a n
   CHECK(stranger.code == 6);
   CHECK(contains(stranger.err, "no such file or folder"));
 }
+
+TEST_CASE("a plan tells what the worker would refuse at once") {
+  const Sandbox box;
+  const auto planned = [&](const std::vector<std::string>& sets) {
+    std::vector<std::string> arguments = {"plan", "experiment.yaml"};
+    for (const std::string& set : sets) {
+      arguments.push_back("--set");
+      arguments.push_back(set);
+    }
+    const Ended end = box.stamp(arguments);
+    CHECK(end.code == 0);
+    return end.out + end.err;
+  };
+  box.write("text.txt", std::string(4096, 'x'));
+  CHECK_FALSE(contains(planned({}), "no more than"));
+  CHECK(contains(planned({"data.windows=65"}), "has 4096 bytes, no more than 64 windows of 64 tokens"));
+  CHECK(contains(planned({"data.context=256"}), "warning: data.context is 256, and tiny-llama was made for 128"));
+  CHECK(contains(planned({"evaluate=[image_sqnr]", "table.value=image_sqnr"}), "tiny-llama is a language model"));
+  CHECK(contains(planned({"evaluate=[perplexity, image_sqnr]"}), "no model does both"));
+  box.write("text.txt",
+            "\x7f"
+            "ELF\x80");
+  CHECK(contains(planned({}), "is not UTF-8 text: byte 4"));
+
+  namespace fs = std::filesystem;
+  fs::copy(STAMP_SOURCE_DIR "/tests/golden/pipelines/pixels", box.path() / "pixels", fs::copy_options::recursive);
+  const std::vector<std::string> of_images = {"model.path=pixels/transformer", "model.name=dit",
+                                              "evaluate=[image_sqnr]", "table.value=image_sqnr",
+                                              "sweep.axes.quantization.method=[rtn]"};
+  CHECK_FALSE(contains(planned(of_images), "scheduler_config.json"));
+  fs::remove_all(box.path() / "pixels" / "scheduler");
+  CHECK(contains(planned(of_images), "scheduler_config.json: the file is missing"));
+}
