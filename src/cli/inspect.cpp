@@ -163,7 +163,6 @@ void add_inspect(CLI::App& app, Action& action) {
   CLI::App* verb =
       add_verb(app, action, "inspect",
                "A checkpoint: format, architecture, tensors, tokenizer, parameters, slots; or why it is refused",
-               "  stamp inspect models/SmolLM2-135M.Q4_1.gguf\n"
                "  stamp inspect models/Llama-3.2-1B --tensors\n"
                "  stamp inspect smollm2-135m",
                options, run);

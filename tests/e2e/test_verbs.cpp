@@ -234,7 +234,7 @@ TEST_CASE("describe, doctor, completion follow the catalog") {
   CHECK(doctor.code == 0);
   CHECK(contains(doctor.out, "writable"));
   CHECK(contains(doctor.out, "fake worker: well"));
-  CHECK(contains(box.stamp({"doctor"}, {{"STAMP_THREADS", "3"}}).out, "3 (STAMP_THREADS)"));
+  CHECK(contains(box.stamp({"doctor"}, {{"STAMP_THREADS", "3"}}).out, "3 (STAMP_THREADS;"));
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const Ended completion = box.stamp({"completion", shell});
     CHECK(completion.code == 0);
