@@ -35,8 +35,11 @@ bool transforms(const TrialSpec& t) {
   return t.quantization.sequence.transform != "identity";
 }
 
+bool evaluates(const TrialSpec& t, const std::string& metric) {
+  return std::find(t.evaluate.begin(), t.evaluate.end(), metric) != t.evaluate.end();
+}
 bool decodes(const TrialSpec& t) {
-  return std::find(t.evaluate.begin(), t.evaluate.end(), "decode_perplexity") != t.evaluate.end();
+  return evaluates(t, "decode_perplexity");
 }
 
 Condition if_weights() {
@@ -111,9 +114,7 @@ Condition if_reads(const std::string& section, const Catalog& catalog) {
 }
 
 Condition if_evaluates(const std::string& metric) {
-  return {"evaluate holds " + metric, [metric](const TrialSpec& t) {
-            return std::find(t.evaluate.begin(), t.evaluate.end(), metric) != t.evaluate.end();
-          }};
+  return {"evaluate holds " + metric, [metric](const TrialSpec& t) { return evaluates(t, metric); }};
 }
 
 Condition if_image_activations(const Catalog& catalog) {

@@ -18,10 +18,25 @@ double range_of_laplace(double n) {
   return std::numbers::sqrt2 * (std::log(n / 2) + kEuler);
 }
 
+struct Ranges {
+  std::int64_t n = 0;
+  double normal = 0, laplace = 0;
+};
+// Kept for the n of the call before, which nearly all groups of a slot share: the logarithms are most of the work.
+const Ranges& ranges_of(std::int64_t n) {
+  thread_local Ranges last;
+  // With a handful of values the two averages meet and the shape says nothing: normal, as with two zeros.
+  if (n != last.n)
+    last = n < 8 ? Ranges{n, 0, 0}
+                 : Ranges{n, range_of_normal(static_cast<double>(n)), range_of_laplace(static_cast<double>(n))};
+  return last;
+}
+
 }  // namespace
 
 double rounding_error_normal(double spread) {
   if (spread < 0.1) return spread * spread;  // one value in two million lies beyond half a step
+  if (spread > 1.5) return 1.0 / 12;         // the first term is below its last bit
   double sum = 1.0 / 12;
   for (int k = 1; k < 16; ++k) {
     const double term = std::exp(-2 * std::pow(kPi * k * spread, 2)) / std::pow(kPi * k, 2);
@@ -46,9 +61,7 @@ double estimated_rounding_error(std::int64_t n, double energy, double low, doubl
   const double left = energy - low * low - high * high;
   if (rest < 1 || left <= 0 || step == 0) return ends;
   const double spread = std::sqrt(left / rest);
-  // With a handful of values the two averages meet and the shape says nothing: normal.
-  const double normal = n < 8 ? 0 : range_of_normal(static_cast<double>(n));
-  const double laplace = n < 8 ? 0 : range_of_laplace(static_cast<double>(n));
+  const auto& [size, normal, laplace] = ranges_of(n);
   const double heavy =
       laplace > normal ? std::clamp(((high - low) / spread - normal) / (laplace - normal), 0.0, 1.0) : 0;
   double noise = 0;

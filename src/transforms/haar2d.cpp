@@ -28,19 +28,9 @@ std::int64_t haar2d_auto_levels(std::int64_t height, std::int64_t width, std::in
 
 namespace {
 
-// Sums and differences of one 2 x 2 cell; p top left, q top right, r bottom left, u bottom right come out as LL, HL,
-// LH, HH. The matrix is symmetric and orthogonal, so the way back is the same.
-void cell(float* p, float* q, float* r, float* u, std::int64_t cols) {
-#pragma omp simd
-  for (std::int64_t c = 0; c < cols; ++c) {
-    const float top = p[c] + q[c], bottom = r[c] + u[c], left = p[c] - q[c], right = r[c] - u[c];
-    p[c] = 0.5f * (top + bottom);
-    q[c] = 0.5f * (left + right);
-    r[c] = 0.5f * (top - bottom);
-    u[c] = 0.5f * (left - right);
-  }
-}
-
+// Sums and differences of one 2 x 2 cell, from four rows to four rows, which may be the same ones; p top left, q top
+// right, r bottom left, u bottom right come out as LL, HL, LH, HH. The matrix is symmetric and orthogonal, so the way
+// back is the same. `Stream`: around the caches (destinations 64-byte aligned, cols a multiple of 16).
 struct Cell {
   const float *p, *q, *r, *u;
 };
@@ -48,10 +38,8 @@ struct CellTo {
   float *p, *q, *r, *u;
 };
 
-// The same from one place to another; with `Stream` around the caches (destinations 64-byte aligned, cols a multiple of
-// 16).
 template <bool Stream>
-void cell_to(const Cell& from, const CellTo& to, std::int64_t cols) {
+void cell(const Cell& from, const CellTo& to, std::int64_t cols) {
   using simd::Floats;
   const Floats half = simd::broadcast(0.5f);
   const auto put = [](float* at, Floats v) {
@@ -110,14 +98,19 @@ class Haar2d final : public SequenceTransform, public BlockwiseTransform {
 
   void forward(MatrixView x, float* scratch) const override {
     if (levels_ == 0) return;
-    for (std::int64_t line = 0; line < height_; line += lines()) analyse({x.row(line * width_), 0, x.cols, x.stride});
+    for (std::int64_t line = 0; line < height_; line += lines()) {
+      const MatrixView t{x.row(line * width_), lines() * width_, x.cols, x.stride};
+      analyse(t, t);
+    }
     order_.forward(x, scratch);
   }
   void inverse(MatrixView x, float* scratch) const override {
     if (levels_ == 0) return;
     order_.backward(x, scratch);
-    for (std::int64_t line = 0; line < height_; line += lines())
-      synthesise({x.row(line * width_), 0, x.cols, x.stride});
+    for (std::int64_t line = 0; line < height_; line += lines()) {
+      const MatrixView t{x.row(line * width_), lines() * width_, x.cols, x.stride};
+      synthesise(t, t, false);
+    }
   }
 
   // From the defining formulas, band after band, on one unit vector after the other.
@@ -158,50 +151,41 @@ class Haar2d final : public SequenceTransform, public BlockwiseTransform {
   std::int64_t output_row(std::int64_t token) const override { return order_.place(token); }
   void forward_block(std::int64_t, ConstMatrixView x, MatrixView t) const override {
     if (levels_ == 0) return copy_rows_padded(x, t);
+    analyse(x, t);
     const std::int64_t end = simd::padded(x.cols);
-    for (std::int64_t x0 = 0; x0 < width_; x0 += lines()) {
-      // The finest level reads where x lies, so that the block needs no copy of its own.
-      for (std::int64_t y = 0; y < lines(); y += 2)
-        for (std::int64_t column = x0; column < x0 + lines(); column += 2) {
-          const std::int64_t a = y * width_ + column, b = a + width_;
-          cell_to<false>({x.row(a), x.row(a + 1), x.row(b), x.row(b + 1)},
-                         {t.row(a), t.row(a + 1), t.row(b), t.row(b + 1)}, x.cols);
-          if (end > x.cols)
-            for (const std::int64_t row : {a, a + 1, b, b + 1}) std::fill(t.row(row) + x.cols, t.row(row) + end, 0.0f);
-        }
-      for (std::int64_t step = 2; step < lines(); step *= 2) level(t, x0, step);
-    }
+    if (end > x.cols)
+      for (std::int64_t i = 0; i < x.rows; ++i) std::fill(t.row(i) + x.cols, t.row(i) + end, 0.0f);
   }
   void inverse_block(std::int64_t, MatrixView t, MatrixView out, bool stream) const override {
     if (levels_ == 0) return copy_rows_out(t, out, stream);
-    for (std::int64_t x0 = 0; x0 < width_; x0 += lines()) {
-      for (std::int64_t step = lines() / 2; step >= 2; step /= 2) level(t, x0, step);
-      for (std::int64_t y = 0; y < lines(); y += 2)
-        for (std::int64_t column = x0; column < x0 + lines(); column += 2) {
-          const std::int64_t a = y * width_ + column, b = a + width_;
-          const Cell from{t.row(a), t.row(a + 1), t.row(b), t.row(b + 1)};
-          const CellTo to{out.row(a), out.row(a + 1), out.row(b), out.row(b + 1)};
-          stream ? cell_to<true>(from, to, out.cols) : cell_to<false>(from, to, out.cols);
-        }
-    }
+    synthesise(t, out, stream);
   }
 
  private:
   std::int64_t lines() const { return std::int64_t{1} << levels_; }
-  void level(MatrixView t, std::int64_t x0, std::int64_t step) const {
+  template <bool Stream>
+  void level(ConstMatrixView from, MatrixView to, std::int64_t x0, std::int64_t step) const {
     for (std::int64_t y = 0; y < lines(); y += 2 * step)
-      for (std::int64_t x = x0; x < x0 + lines(); x += 2 * step)
-        cell(t.row(y * width_ + x), t.row(y * width_ + x + step), t.row((y + step) * width_ + x),
-             t.row((y + step) * width_ + x + step), t.cols);
+      for (std::int64_t x = x0; x < x0 + lines(); x += 2 * step) {
+        const std::int64_t p = y * width_ + x, q = p + step, r = p + step * width_, u = r + step;
+        cell<Stream>({from.row(p), from.row(q), from.row(r), from.row(u)}, {to.row(p), to.row(q), to.row(r), to.row(u)},
+                     to.cols);
+      }
   }
-  // All levels of 2^J lines, one square of 2^J x 2^J tokens after the other so that it stays in the nearest cache.
-  void analyse(MatrixView t) const {
-    for (std::int64_t x0 = 0; x0 < width_; x0 += lines())
-      for (std::int64_t step = 1; step < lines(); step *= 2) level(t, x0, step);
+  // All levels of 2^J lines, one square of 2^J x 2^J tokens after the other so that it stays in the nearest cache. The
+  // finest level reads where x lies, so that a block needs no copy of its own; x may be t.
+  void analyse(ConstMatrixView x, MatrixView t) const {
+    for (std::int64_t x0 = 0; x0 < width_; x0 += lines()) {
+      level<false>(x, t, x0, 1);
+      for (std::int64_t step = 2; step < lines(); step *= 2) level<false>(t, t, x0, step);
+    }
   }
-  void synthesise(MatrixView t) const {
-    for (std::int64_t x0 = 0; x0 < width_; x0 += lines())
-      for (std::int64_t step = lines() / 2; step >= 1; step /= 2) level(t, x0, step);
+  // t is overwritten; out may be t.
+  void synthesise(MatrixView t, MatrixView out, bool stream) const {
+    for (std::int64_t x0 = 0; x0 < width_; x0 += lines()) {
+      for (std::int64_t step = lines() / 2; step >= 2; step /= 2) level<false>(t, t, x0, step);
+      stream ? level<true>(t, out, x0, 1) : level<false>(t, out, x0, 1);
+    }
   }
 
   std::int64_t height_, width_;
