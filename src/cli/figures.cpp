@@ -115,10 +115,11 @@ std::vector<std::string> write_plot_data(const RunStore& store, const ReportSour
   return written;
 }
 
-void remove_stale_figures(const RunFolder& run, const ReportSource& source) {
-  const std::set<std::string> present = with_present_data(run.store, source);
+void remove_stale_figures(const RunStore& store, const std::vector<std::string>& written) {
+  std::set<std::string> present;
+  for (const std::string& file : written) present.insert(fs::path(file).stem().string());
   std::error_code ec;
-  for (const fs::path& picture : pictures(run.store))
+  for (const fs::path& picture : pictures(store))
     if (is_stale(picture, present)) fs::remove(picture, ec);
 }
 

@@ -20,7 +20,7 @@ DrawnFigures drawn_figures(const RunFolder& run, const ReportSource& source);
 // Before drawing: the data of all figures. Files that have not changed are left alone, since a figure older than its
 // data is stale; those of figures that the records have nothing for are removed. Gives the names written.
 std::vector<std::string> write_plot_data(const RunStore& store, const ReportSource& source);
-// After drawing all: figures that nothing was drawn for this time.
-void remove_stale_figures(const RunFolder& run, const ReportSource& source);
+// After drawing all: figures that nothing was drawn for this time. `written`: what write_plot_data gave.
+void remove_stale_figures(const RunStore& store, const std::vector<std::string>& written);
 
 }  // namespace stamp

@@ -32,7 +32,8 @@ ExitCode plot_run(const PlotRequest& options) {
   const RunFolder folder = open_run(options.folder, true);
   const ReportSource source = report_source(folder.plan, folder.records);
   const fs::path plots = folder.store.plots_folder();
-  say(fmt::format("{}: {}", plots.string(), join(write_plot_data(folder.store, source), ", ")));
+  const std::vector<std::string> written = write_plot_data(folder.store, source);
+  say(fmt::format("{}: {}", plots.string(), join(written, ", ")));
   if (options.data_only) return ExitCode::done;
 
   const fs::path script = scripts_folder() / "plot.py";
@@ -56,7 +57,7 @@ ExitCode plot_run(const PlotRequest& options) {
     throw Error(end.exited && end.code == 2 ? ExitCode::usage : ExitCode::internal,
                 fmt::format("{} ended with {}; the data it draws are in {}", script.filename().string(), end.text(),
                             plots.string()));
-  if (options.figure.empty()) remove_stale_figures(folder, source);
+  if (options.figure.empty()) remove_stale_figures(folder.store, written);
   return ExitCode::done;
 }
 

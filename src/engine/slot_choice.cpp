@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/text.h"
 #include "quant/predicted_noise.h"
 
@@ -97,13 +95,11 @@ std::optional<JointAllocation> choose_transforms(std::vector<SlotPlan>& plans, c
 }
 
 std::string chosen_text(const std::vector<SlotPlan>& plans) {
-  std::map<std::string, std::size_t> counts;
+  std::vector<std::string> names, parts;
   for (const SlotPlan& plan : plans)
-    if (!plan.chosen.empty()) ++counts[plan.chosen];
-  std::vector<std::pair<std::string, std::size_t>> order(counts.begin(), counts.end());
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
-  std::vector<std::string> parts;
-  for (const auto& [name, n] : order) parts.push_back(fmt::format("{} at {} slot{}", name, n, n == 1 ? "" : "s"));
+    if (!plan.chosen.empty()) names.push_back(plan.chosen);
+  for (const auto& [name, n] : by_frequency(names))
+    parts.push_back(fmt::format("{} at {} slot{}", name, n, n == 1 ? "" : "s"));
   return join(parts, ", ");
 }
 

@@ -2,7 +2,6 @@
 // each of them. The energies are those of a trial with that transform alone, under its key in the cache: whichever
 // trial measured them, another finds them.
 #pragma once
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>

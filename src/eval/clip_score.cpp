@@ -3,8 +3,6 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
-#include <cstdlib>
-
 #include "base/error.h"
 #include "eval/image_metrics.h"
 #include "models/pipeline/image_set.h"
@@ -15,13 +13,11 @@ namespace stamp {
 namespace {
 
 std::string clip_folder(const ImageSpec& images) {
-  if (images.clip != "auto") return images.clip;
-  const char* own = std::getenv("STAMP_CLIP");
-  if (own != nullptr && *own != '\0') return own;
-  throw TrialError("missing",
-                   "clip_score needs a CLIP model, which is not shipped: set images.clip or $STAMP_CLIP to a folder in "
-                   "Hugging Face layout (config.json, model.safetensors, and tokenizer.json or vocab.json with "
-                   "merges.txt), for published values that of openai/clip-vit-large-patch14");
+  return judge_weights(
+      images.clip, "STAMP_CLIP",
+      "clip_score needs a CLIP model, which is not shipped: set images.clip or $STAMP_CLIP to a folder in "
+      "Hugging Face layout (config.json, model.safetensors, and tokenizer.json or vocab.json with "
+      "merges.txt), for published values that of openai/clip-vit-large-patch14");
 }
 
 class ClipScoreEvaluator : public Evaluator {

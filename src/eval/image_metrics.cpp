@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "eval/interval.h"
@@ -31,6 +32,13 @@ std::vector<Metric> mean_metric(const std::string& name, const std::string& unit
     m.high = interval->high;
   }
   return {m};
+}
+
+std::string judge_weights(const std::string& setting, const char* variable, const char* wanted) {
+  if (setting != "auto") return setting;
+  const char* own = std::getenv(variable);
+  if (own != nullptr && *own != '\0') return own;
+  throw TrialError("missing", wanted);
 }
 
 Image image_of(const at::Tensor& decoded) {

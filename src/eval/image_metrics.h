@@ -22,4 +22,8 @@ std::vector<Metric> mean_metric(const std::string& name, const std::string& unit
 // 1 x 3 x H x W, about -1 to 1, as an image in [0, 1].
 Image image_of(const at::Tensor& decoded);
 
+// Where the weights of a judge lie that are the user's: a setting of `images`, or where it is auto the variable of the
+// environment. TrialError ("missing") with `wanted` where neither says.
+std::string judge_weights(const std::string& setting, const char* variable, const char* wanted);
+
 }  // namespace stamp

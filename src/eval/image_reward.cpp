@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
-
 #include "base/error.h"
 #include "eval/image_metrics.h"
 #include "models/pipeline/image_set.h"
@@ -13,13 +11,11 @@ namespace stamp {
 namespace {
 
 std::string reward_folder(const ImageSpec& images) {
-  if (images.image_reward != "auto") return images.image_reward;
-  const char* own = std::getenv("STAMP_IMAGE_REWARD");
-  if (own != nullptr && *own != '\0') return own;
-  throw TrialError("missing",
-                   "image_reward needs the ImageReward model, which is not shipped: scripts/image_reward_weights.py "
-                   "makes a folder of ImageReward.pt, med_config.json and bert-base-uncased's vocab.txt; set "
-                   "images.image_reward or $STAMP_IMAGE_REWARD to it");
+  return judge_weights(
+      images.image_reward, "STAMP_IMAGE_REWARD",
+      "image_reward needs the ImageReward model, which is not shipped: scripts/image_reward_weights.py "
+      "makes a folder of ImageReward.pt, med_config.json and bert-base-uncased's vocab.txt; set "
+      "images.image_reward or $STAMP_IMAGE_REWARD to it");
 }
 
 class ImageRewardEvaluator : public Evaluator {

@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <optional>
 
 #include "base/error.h"
@@ -18,14 +17,12 @@ namespace stamp {
 namespace {
 
 // DataError, or TrialError ("missing") where nothing is named.
-std::string weights_file(const ImageSpec& images) {
-  if (images.lpips != "auto") return lpips_file(images.lpips);
-  const char* own = std::getenv("STAMP_LPIPS");
-  if (own != nullptr && *own != '\0') return lpips_file(own);
-  throw TrialError("missing",
-                   "lpips needs AlexNet with the weights of LPIPS, which are not shipped: scripts/lpips_weights.py "
-                   "makes lpips.safetensors of torchvision's file and the lpips package's; set images.lpips or "
-                   "$STAMP_LPIPS to its folder");
+std::string lpips_weights(const ImageSpec& images) {
+  return lpips_file(
+      judge_weights(images.lpips, "STAMP_LPIPS",
+                    "lpips needs AlexNet with the weights of LPIPS, which are not shipped: scripts/lpips_weights.py "
+                    "makes lpips.safetensors of torchvision's file and the lpips package's; set images.lpips or "
+                    "$STAMP_LPIPS to its folder"));
 }
 
 class LpipsEvaluator : public Evaluator {
@@ -35,7 +32,7 @@ class LpipsEvaluator : public Evaluator {
   bool has_reference() const override { return false; }
   std::string judged_with(const Workload&) const override {
     try {
-      return file_digest(weights_file(context_.spec->images));
+      return file_digest(lpips_weights(context_.spec->images));
     } catch (const DataError& error) {
       throw TrialError("missing", std::string("lpips: ") + error.what());
     }
@@ -50,7 +47,7 @@ class LpipsEvaluator : public Evaluator {
                                                   "pools leave something; these have {1} x {2}",
                                                   LpipsNetwork::smallest_side, sampling.height, sampling.width));
     try {
-      const std::string file = weights_file(context_.spec->images);
+      const std::string file = lpips_weights(context_.spec->images);
       network_.emplace(*open_checkpoint(file));
       digest_ = file_digest(file);
     } catch (const DataError& error) {

@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <map>
-
 #include "base/option_info.h"
 #include "base/text.h"
 #include "explain/cost.h"
@@ -37,12 +34,8 @@ std::vector<std::string> chosen_in_layers(const Record& record, const std::strin
 }
 
 std::string chosen_text(const std::vector<std::string>& names) {
-  std::map<std::string, std::size_t> counts;
-  for (const std::string& name : names) ++counts[name];
-  std::vector<std::pair<std::string, std::size_t>> order(counts.begin(), counts.end());
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
   std::vector<std::string> parts;
-  for (const auto& [name, n] : order)
+  for (const auto& [name, n] : by_frequency(names))
     parts.push_back(fmt::format("{} in {}{}", name, n, !parts.empty() ? "" : n == 1 ? " layer" : " layers"));
   return join(parts, ", ");
 }

@@ -6,6 +6,7 @@
 
 #include "base/option_info.h"
 #include "transforms/haar_kernels.h"
+#include "transforms/levels.h"
 #include "transforms/vector.h"
 
 namespace stamp {
@@ -15,7 +16,7 @@ std::int64_t haar_full_depth(std::int64_t tokens) {
 }
 
 std::int64_t haar_auto_levels(std::int64_t tokens, std::int64_t high_tokens) {
-  const std::int64_t k = high_tokens > 0 ? high_tokens : 64;
+  const std::int64_t k = high_tokens > 0 ? high_tokens : published_high_rows;
   std::int64_t levels = 0;
   while ((k << (levels + 1)) <= tokens) ++levels;
   return levels;
@@ -144,11 +145,7 @@ SequenceTransformPlugin haar_plugin() {
   info.options = {levels};
   info.refuse = refuse_haar;
   return {info, [](const SequenceTransformRequest& r) -> std::unique_ptr<SequenceTransform> {
-            const auto found = r.options.find("levels");
-            const std::int64_t levels_asked = found == r.options.end() || found->is_null()
-                                                  ? haar_auto_levels(r.tokens, r.high_tokens)
-                                                  : found->get<std::int64_t>();
-            return std::make_unique<Haar>(r.tokens, static_cast<int>(levels_asked));
+            return std::make_unique<Haar>(r.tokens, static_cast<int>(level_count("haar", r)->levels));
           }};
 }
 

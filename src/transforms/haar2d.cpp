@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/option_info.h"
 #include "transforms/grid_request.h"
+#include "transforms/levels.h"
 #include "transforms/row_order.h"
 #include "transforms/rows.h"
 #include "transforms/vector.h"
@@ -20,7 +21,7 @@ std::int64_t haar2d_most_levels(std::int64_t height, std::int64_t width) {
 }
 
 std::int64_t haar2d_auto_levels(std::int64_t height, std::int64_t width, std::int64_t high_tokens) {
-  const std::int64_t k = high_tokens > 0 ? high_tokens : 64, most = haar2d_most_levels(height, width);
+  const std::int64_t k = high_tokens > 0 ? high_tokens : published_high_rows, most = haar2d_most_levels(height, width);
   std::int64_t levels = 0;
   while (levels < most && (height >> levels) * (width >> levels) > k) ++levels;
   return levels;
@@ -195,12 +196,13 @@ class Haar2d final : public SequenceTransform, public BlockwiseTransform {
 
 std::unique_ptr<SequenceTransform> make(const SequenceTransformRequest& r) {
   require_grid("haar2d", "haar", r);
-  const std::int64_t h = r.grid_height, w = r.grid_width, most = haar2d_most_levels(h, w);
+  const std::int64_t h = r.grid_height, w = r.grid_width;
+  const LevelCount count = *level_count("haar2d", r);
+  const std::int64_t levels = count.levels, most = count.most;
   const std::string sides = "sequence transform haar2d: a grid of " + std::to_string(h) + " x " + std::to_string(w);
   const auto found = r.options.find("levels");
   const bool automatic = found == r.options.end() || found->is_null();
-  const std::int64_t levels = automatic ? haar2d_auto_levels(h, w, r.high_tokens) : found->get<std::int64_t>();
-  if (levels > most || (automatic && most == 0 && h * w > (r.high_tokens > 0 ? r.high_tokens : 64)))
+  if (levels > most || (automatic && most == 0 && h * w > (r.high_tokens > 0 ? r.high_tokens : published_high_rows)))
     throw TrialError("refused", sides + " halves " + std::to_string(most) + " times, levels is " +
                                     (automatic ? "auto" : std::to_string(levels)) +
                                     "; allowed: levels J with 2^J dividing both sides, 0 to " + std::to_string(most));

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/option_info.h"
 #include "transforms/haar.h"
+#include "transforms/levels.h"
 #include "transforms/row_order.h"
 #include "transforms/rows.h"
 #include "transforms/vector.h"
@@ -374,7 +375,7 @@ class PacketMeasure final : public BasisMeasure {
     const double low = std::max(request_.low_bits, 1.0), high = std::max(request_.high_bits, low);
     // Where the allocation has no high rows, the published number, as for the levels.
     const std::int64_t k =
-        std::min<std::int64_t>(request_.high_tokens > 0 ? request_.high_tokens : 64, request_.tokens);
+        std::min<std::int64_t>(request_.high_tokens > 0 ? request_.high_tokens : published_high_rows, request_.tokens);
     return floats_of(best_packets_for_two_levels(energies_, k, low, high));
   }
 

@@ -1,4 +1,4 @@
-// How many levels a wavelet has, before one is made: for warnings, marks and explanations.
+// How many levels a wavelet has: for the one that is made, and before it for warnings, marks and explanations.
 #pragma once
 #include <cstdint>
 #include <optional>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 
 #include "base/error.h"
@@ -9,6 +10,7 @@
 #include "base/text.h"
 #include "transforms/haar.h"
 #include "transforms/haar2d.h"
+#include "transforms/levels.h"
 
 namespace stamp {
 namespace {
@@ -98,10 +100,10 @@ std::vector<std::string> words_of(const SequenceTransformRequest& r) {
 // haar and haar/5 are one transform where five levels are what auto means.
 void name_levels(TransformCandidate& c, const SequenceTransformRequest& r) {
   if (c.transform != "haar" && c.transform != "haar2d") return;
-  if (c.options.at("levels").is_null())
-    c.options["levels"] = c.transform == "haar" ? haar_auto_levels(r.tokens, r.high_tokens)
-                                                : haar2d_auto_levels(r.grid_height, r.grid_width, r.high_tokens);
-  const std::int64_t levels = integer_option(c.options, "levels");
+  SequenceTransformRequest own = r;
+  own.options = c.options;
+  const std::int64_t levels = level_count(c.transform, own)->levels;
+  c.options["levels"] = levels;
   if (levels > 0)
     c.label = c.transform + "/" + std::to_string(levels);
   else if (c.transform == "haar")
@@ -158,6 +160,14 @@ std::vector<TransformCandidate> transform_candidates(const SequenceTransformRequ
                   [](const TransformCandidate& a, const TransformCandidate& b) { return a.label == b.label; }),
       candidates.end());
   return candidates;
+}
+
+std::vector<std::pair<std::string, std::size_t>> by_frequency(const std::vector<std::string>& labels) {
+  std::map<std::string, std::size_t> counts;
+  for (const std::string& label : labels) ++counts[label];
+  std::vector<std::pair<std::string, std::size_t>> order(counts.begin(), counts.end());
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  return order;
 }
 
 SequenceTransformPlugin per_slot_plugin(const std::vector<SequenceTransformPlugin>& others) {

@@ -2,7 +2,9 @@
 // may hold and what it means at a length stands here; energies are measured by the engine (engine/slot_choice.h), and
 // the choice is that of the allocation (quant/joint_allocation.h).
 #pragma once
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "transforms/sequence_transform.h"
@@ -22,6 +24,9 @@ struct TransformCandidate {
 // order of the option's choices, cheapest first, so that the first of several equally good ones costs least; every
 // transform once. TrialError ("refused") for names that are no candidates.
 std::vector<TransformCandidate> transform_candidates(const SequenceTransformRequest& request);
+
+// How many slots have each of the transforms named, the most frequent first, then by name.
+std::vector<std::pair<std::string, std::size_t>> by_frequency(const std::vector<std::string>& labels);
 
 // Candidates are those of `others` that need no calibration. The transform is made from a request whose `basis` is one
 // number: the place of the slot's candidate among transform_candidates().

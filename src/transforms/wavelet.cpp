@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/option_info.h"
 #include "transforms/haar.h"
+#include "transforms/levels.h"
 #include "transforms/vector.h"
 #include "transforms/wavelet_levels.h"
 
@@ -151,11 +152,7 @@ std::string refuse_wavelet(const PlanFacts& facts) {
 }
 
 std::unique_ptr<SequenceTransform> make(const SequenceTransformRequest& r) {
-  const auto found = r.options.find("levels");
-  const bool automatic = found == r.options.end() || found->is_null();
-  const std::int64_t levels =
-      automatic ? std::min(haar_auto_levels(r.tokens, r.high_tokens), wavelet_most_levels(r.options, r.tokens))
-                : found->get<std::int64_t>();
+  const std::int64_t levels = level_count("wavelet", r)->levels;
   const WaveletFilter& filter = family_of(r.options);
   const auto make_levels = periodic(r.options) ? periodic_levels : edge_levels;
   return std::make_unique<Wavelet>(r.tokens, make_levels(filter, r.tokens, static_cast<int>(levels)));

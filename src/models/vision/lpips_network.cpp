@@ -15,6 +15,7 @@
 #include "models/decoder/decoder_loader.h"
 #include "models/tensors.h"
 #include "models/text/t5_config.h"
+#include "models/vision/weights_file.h"
 
 namespace stamp {
 namespace {
@@ -140,15 +141,7 @@ double LpipsNetwork::distance(const Image& a, const Image& b) const {
 }
 
 std::string lpips_file(const std::string& where) {
-  std::error_code code;
-  const fs::path path = where;
-  if (fs::is_regular_file(path, code)) return where;
-  const fs::path inside = path / file_name;
-  if (fs::is_regular_file(inside, code)) return inside.string();
-  throw DataError(
-      fmt::format("{}: no network of LPIPS; wanted: the file that scripts/lpips_weights.py wrote, or a "
-                  "folder with {}",
-                  where, file_name));
+  return weights_file(where, file_name, "network of LPIPS", "the file that scripts/lpips_weights.py wrote");
 }
 
 }  // namespace stamp

@@ -14,6 +14,7 @@
 #include "models/linear.h"
 #include "models/tensors.h"
 #include "models/text/t5_config.h"
+#include "models/vision/weights_file.h"
 
 namespace stamp {
 namespace {
@@ -76,15 +77,8 @@ SampleClassifier::Answer SampleClassifier::ask(const ByteImage& image) const {
 }
 
 std::string classifier_file(const std::string& where) {
-  std::error_code code;
-  const fs::path path = where;
-  if (fs::is_regular_file(path, code)) return where;
-  const fs::path inside = path / file_name;
-  if (fs::is_regular_file(inside, code)) return inside.string();
-  throw DataError(
-      fmt::format("{}: no classifier; wanted: a .safetensors file that `scripts/train_dit.py classifier` wrote, or a "
-                  "folder with {}",
-                  where, file_name));
+  return weights_file(where, file_name, "classifier",
+                      "a .safetensors file that `scripts/train_dit.py classifier` wrote");
 }
 
 std::string classifier_beside(const std::string& model) {
