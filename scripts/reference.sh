@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # Programs that know this list: the modules that a comparison imports, everything else in the folder is a comparison.
 modules=(common golden strings gguf_model)
-slow=(quantized decoding gptq residual_channels flatquant_layers)  # minutes, or a finding rather than a comparison: only when named
+slow=(quantized shifted decoding gptq residual_channels flatquant_layers)  # minutes, or a finding rather than a comparison: only when named
 packages=(torch==2.13.0 numpy scipy PyWavelets "transformers==5.23.*" "diffusers==0.42.*" gguf safetensors sentencepiece protobuf pillow scikit-image
   geoopt)
 llama=llama-cpp-python==0.3.36

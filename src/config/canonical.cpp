@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "config/faults.h"
 #include "config/schema.h"
+#include "config/shift.h"
 
 namespace stamp {
 namespace {
@@ -133,6 +134,7 @@ bool needs_calibration(const TrialSpec& t, const Catalog& catalog) {
   };
   const QuantizationSpec& q = t.quantization;
   const bool activations = q.activations.bits < 16, cache = q.kv_cache.bits < 16;
+  if (needs_channel_means(q)) return true;
   if (needs(PluginKind::method, q.method)) return true;
   if (q.weights.bits < 16 && needs(PluginKind::weight_quantizer, q.weights.quantizer)) return true;
   if ((activations || (cache && q.kv_cache.transformed)) && needs(PluginKind::sequence_transform, q.sequence.transform))
@@ -161,7 +163,7 @@ Json canonical(const TrialSpec& spec, const Schema& schema) {
   for (const Field& field : schema.fields()) {
     if (!field.hashed || !field.matters(spec)) continue;
     const std::optional<Json> value = field.get(spec);
-    if (!value) continue;
+    if (!value || (field.newer && *value == field.fallback)) continue;
     std::string leaf;
     Json* section = section_at(json, field.path, leaf);
     (*section)[leaf] = canonical_value(field, *value);

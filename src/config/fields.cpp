@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/option_info.h"
+#include "config/shift.h"
 
 namespace stamp {
 namespace {
@@ -56,6 +57,10 @@ Condition if_activation_groups() {
   return {"activations.bits is below 16 and granularity is group",
           [](const TrialSpec& t) { return activations_on(t) && t.quantization.activations.granularity == "group"; }};
 }
+Condition if_shifted() {
+  return {"activations.bits is below 16 and the method is not hadanorm, which takes the mean off itself",
+          [](const TrialSpec& t) { return activations_on(t) && t.quantization.method != "hadanorm"; }};
+}
 Condition if_cache() {
   return {"kv_cache.bits is below 16", cache_on};
 }
@@ -91,8 +96,12 @@ Condition if_transforms() {
   return {"transform is not identity, and (" + if_sequence().words + ")",
           [](const TrialSpec& t) { return sequence_on(t) && transforms(t); }};
 }
+Condition if_skips() {
+  return {if_transforms().words + ", or activations are shifted",
+          [](const TrialSpec& t) { return (sequence_on(t) && transforms(t)) || shifts_inputs(t.quantization); }};
+}
 Condition if_calibrated(const Catalog& catalog) {
-  return {"the method, weight quantizer, transform or allocation needs calibration",
+  return {"the method, weight quantizer, transform, allocation or shift needs calibration",
           [&catalog](const TrialSpec& t) { return needs_calibration(t, catalog); }};
 }
 Condition if_calibrated_on_text(const Catalog& catalog) {
@@ -229,6 +238,10 @@ struct Line {
   }
   Line how_not_what() && {
     field.hashed = false;  // numbers do not depend on it
+    return std::move(*this);
+  }
+  Line newer() && {
+    field.newer = true;
     return std::move(*this);
   }
   Line when(Condition condition) && {
@@ -394,6 +407,7 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   add(STAMP_FIELD(quantization.activations.group_size).range(1, 65536).when(if_activation_groups()).says("features that share a scale"));
   add(STAMP_FIELD(quantization.activations.symmetric).when(if_activations()).says("symmetric grid; Theorem 1 then does not hold as published"));
   add(STAMP_FIELD(quantization.activations.clip).above_up_to(0, 1).when(if_activations()).says("factor on the range of every token; below 1, Theorem 1 does not hold"));
+  add(STAMP_FIELD(quantization.activations.shift).one_of({"none", "calibrated", "sequence"}).newer().when(if_shifted()).says("what every channel loses before quantizing and gets back in full precision: calibrated: its mean over the calibration items, which a bias of the layer can give back; sequence: its mean over the sequence at hand, which looks ahead"));
 
   add(STAMP_FIELD(quantization.activations.text).when(if_image_activations(catalog)).says("also quantize the text that cross-attention makes keys and values of: no transform, no rows at high bits"));
 
@@ -404,7 +418,7 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   add(STAMP_FIELD(quantization.kv_cache.transformed).when(if_cache_transforms()).says("transform caches along the sequence before quantizing (option A); false: token positions as they are (B)"));
 
   add(STAMP_FIELD(quantization.sequence.transform).named(PluginKind::sequence_transform, catalog).when(if_sequence()).says("orthonormal transform along the sequence"));
-  add(STAMP_FIELD(quantization.sequence.skip_first).range(0, most).when(if_transforms()).says("first tokens that stay outside the transform (attention sink)"));
+  add(STAMP_FIELD(quantization.sequence.skip_first).range(0, most).when(if_skips()).says("first tokens that stay outside the transform, and the mean of a shift (attention sink)"));
   add_options(PluginKind::sequence_transform);
 
   add(STAMP_FIELD(quantization.allocation.kind).named(PluginKind::allocator, catalog).when(if_rows()).says("how bits go to transformed tokens"));

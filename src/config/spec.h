@@ -51,7 +51,8 @@ struct ActivationSpec {
   std::int64_t group_size = 64;
   bool symmetric = false;
   double clip = 1.0;
-  bool text = false;  // also what cross-attention makes keys and values of, without transform and high bits
+  std::string shift = "none";  // taken off every channel before quantizing: none | calibrated | sequence
+  bool text = false;           // also what cross-attention makes keys and values of, without transform and high bits
 };
 
 struct CacheSpec {

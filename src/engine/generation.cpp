@@ -60,6 +60,7 @@ GenerationReport generate(Session& session, TrialSpec spec, const GenerationRequ
   const auto tokens = static_cast<std::int64_t>(prompt.size());
   spec.decode.prefill = tokens;
   const std::vector<SlotPlan> plans = activation_plans(network, spec, tokens, session.options().gemm);
+  session.shift_inputs(spec, plans, monitor);
   const InstalledQuantizers installed(plans, false);
   const CacheShape shape = cache_shape(network);
   CachedSequence sequence(network,

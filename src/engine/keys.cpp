@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/seed.h"
+#include "config/shift.h"
 #include "engine/slot_bases.h"
 
 namespace stamp {
@@ -13,6 +14,7 @@ namespace {
 constexpr int reference_version = 1;
 constexpr int generated_version = 1;
 constexpr int channel_maxima_version = 1;
+constexpr int channel_means_version = 1;
 constexpr int basis_version = 1;
 constexpr int row_energies_version = 1;
 constexpr int training_version = 2;
@@ -125,11 +127,20 @@ Json training_key(const KeyContext& context, const TrialSpec& spec, const Json& 
   return key;
 }
 
+Json channel_means_key(const KeyContext& context, const Json& prepared, std::int64_t skip) {
+  return {{"version", channel_means_version},
+          {"prepared", prepared},
+          {"calibration", context.calibration},
+          {"skip_first", skip},
+          {"machine", machine(context)}};
+}
+
 Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot,
-               const Json& depends) {
+               const Json& depends, const std::string& shift) {
   Json key = {{"version", basis_version}, {"prepared", prepared}, {"calibration", context.calibration},
               {"skip_first", skip},       {"slot", slot},         {"machine", machine(context)}};
   if (!depends.is_null()) key["depends"] = depends;
+  if (shift != "none") key["shift"] = shift;
   return key;
 }
 
@@ -157,6 +168,7 @@ Json row_energies_key(const KeyContext& context, const Json& prepared, const Tri
   key["activations"] = {{"quantized", q.activations.bits < 16},
                         {"granularity", q.activations.granularity},
                         {"group_size", q.activations.group_size}};
+  if (shifts_inputs(q)) key["activations"]["shift"] = q.activations.shift;
   key["kv_cache"] = {{"quantized", q.kv_cache.bits < 16},
                      {"granularity", q.kv_cache.granularity},
                      {"transformed", q.kv_cache.transformed}};

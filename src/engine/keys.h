@@ -28,10 +28,13 @@ Json channel_maxima_key(const KeyContext& context);
 Json prepared_key(const KeyContext& context, const TrialSpec& spec, bool calibrated, bool trained);
 // A part of what a trained method keeps. How weights get onto their grid (quantizer, clip search) is not in it.
 Json training_key(const KeyContext& context, const TrialSpec& spec, const Json& part);
+// Means of all linear inputs of a prepared network, without the first `skip` tokens.
+Json channel_means_key(const KeyContext& context, const Json& prepared, std::int64_t skip);
 // The calibrated basis of a slot of a prepared network. `depends`: basis_depends() of the slot; null for bases of the
 // token correlation, which depend on nothing else.
+// `shift`: the trial's activations.shift, which the rows have lost.
 Json basis_key(const KeyContext& context, const Json& prepared, std::int64_t skip, const std::string& slot,
-               const Json& depends = Json());
+               const Json& depends = Json(), const std::string& shift = "none");
 Json row_energies_key(const KeyContext& context, const Json& prepared, const TrialSpec& spec, std::int64_t tokens);
 
 }  // namespace stamp

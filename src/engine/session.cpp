@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "engine/preparation.h"
+#include "engine/slot_shifts.h"
 #include "models/generated_workload.h"
 
 namespace stamp {
@@ -85,7 +86,7 @@ bool Session::needs_calibration(const TrialSpec& spec) const {
       q.weights.bits < 16 &&
       find_plugin(options_.plugins.weight_quantizers, q.weights.quantizer, "weight quantizer").info.needs_calibration;
   return needs_items(method(spec).info) || weights || transform_info(q.sequence.transform).needs_calibration ||
-         needs_row_energies(q.allocation);
+         needs_row_energies(q.allocation) || needs_channel_means(q);
 }
 
 bool Session::reads_images(const TrialSpec& spec) const {
@@ -238,6 +239,7 @@ Network& Session::full_precision() {
     live_.key = key;
     ++counters_.builds;
   }
+  clear_shifts(*live_.network);  // of the trial before
   return *live_.network;
 }
 
@@ -332,6 +334,7 @@ Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
   const Json key = prepared_key(key_context(), spec, calibrated, plugin.info.trained);
   if (live_.key == key) {
     for (const std::string& w : live_.warnings) monitor.warn(w);
+    clear_shifts(*live_.network);
     return *live_.network;
   }
 

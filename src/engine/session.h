@@ -58,7 +58,10 @@ class Session {
   std::vector<Metric> reference(const TrialSpec& spec, Monitor& monitor);
   // The network with method and weights in place, packed.
   Network& prepared(const TrialSpec& spec, Monitor& monitor);
-  // Slots of the prepared network with transform and bits, calibrated as far as the trial asks for it.
+  // Shifts of the planned linear inputs of the prepared network (engine/slot_shifts.h), measured where the trial asks
+  // for it. Before anything else is calibrated on its slots.
+  void shift_inputs(const TrialSpec& spec, const std::vector<SlotPlan>& plans, Monitor& monitor);
+  // Slots of the prepared network with transform and bits, calibrated as far as the trial asks for it; shifted.
   std::vector<SlotPlan> slots(const TrialSpec& spec, Monitor& monitor);
 
   // `spec` must outlive the metrics.

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "engine/session.h"
 #include "engine/slot_bases.h"
+#include "engine/slot_shifts.h"
 
 namespace stamp {
 
@@ -24,7 +25,8 @@ CalibratedTransform Session::calibrated_transform(const TrialSpec& spec, Monitor
   for (const SlotPlan& plan : plan_slots(*live_.network, q)) {
     if (!plan.transformed) continue;
     const std::string& name = plan.slot->info().name;
-    keys[name] = basis_key(context, live_.key, skip, name, basis_depends(q, request, plan.low_bits));
+    keys[name] = basis_key(context, live_.key, skip, name, basis_depends(q, request, plan.low_bits),
+                           shift_of(q, plan.slot->info()));
     tasks.push_back({plan.slot, basis_request(q, request, plan.low_bits)});
   }
   // The slots are in it: another trial may transform caches that this one leaves alone.
@@ -73,6 +75,26 @@ CalibratedTransform Session::calibrated_transform(const TrialSpec& spec, Monitor
   // Small ones are handed out themselves: what is lent has no view in blocks, which the quantizer likes better.
   if (!plugin.large) return [pool = pool_](const SlotInfo& slot) { return pool->get(slot.name); };
   return [pool = pool_, tokens](const SlotInfo& slot) { return pool->lend(slot.name, tokens); };
+}
+
+void Session::shift_inputs(const TrialSpec& spec, const std::vector<SlotPlan>& plans, Monitor& monitor) {
+  const QuantizationSpec& q = spec.quantization;
+  ChannelMeans means;
+  if (needs_channel_means(q)) {
+    const auto phase = monitor.phase("calibrate");
+    const std::int64_t skip = skipped_tokens(q, calibration_->grid_width());
+    const Json key = channel_means_key(key_context(), live_.key, skip);
+    if (const auto cached = cache_.load("channel_means", key, warn_into(monitor))) {
+      means = Json::parse(*cached).get<ChannelMeans>();
+      monitor.info("channel means: from the cache");
+    } else {
+      clear_shifts(*live_.network);
+      means = measure_channel_means(whole_pass(*live_.network, *calibration_), shifted_sites(plans), skip, monitor);
+      ++counters_.calibrations;
+      cache_.store("channel_means", key, Json(means).dump(), warn_into(monitor));
+    }
+  }
+  set_shifts(plans, q, means);
 }
 
 std::vector<RowEnergies> Session::row_energies(const TrialSpec& spec, const std::vector<SlotPlan>& plans,
@@ -156,6 +178,7 @@ std::optional<JointAllocation> Session::decide(const TrialSpec& spec, std::vecto
 std::vector<SlotPlan> Session::slots(const TrialSpec& spec, Monitor& monitor) {
   std::vector<SlotPlan> plans = plan_slots(*live_.network, spec.quantization);
   if (plans.empty()) return plans;
+  shift_inputs(spec, plans, monitor);
   // Without text windows no length is the trial's own: rules are made for lengths as they come.
   const std::int64_t tokens = data_ ? data_->tokens_per_item() : 0, width = data_ ? data_->grid_width() : 0;
   if (tokens == 0) {

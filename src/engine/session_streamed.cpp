@@ -60,11 +60,19 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
       request.maxima = Json::parse(*cached).get<ChannelMaxima>();
       monitor.info("channel maxima: from the cache");
     }
+  std::optional<Json> means_key;
+  if (needs_channel_means(q)) {
+    means_key = channel_means_key(context, prepared_as, skipped_tokens(q, calibration_->grid_width()));
+    if (const auto cached = cache_.load("channel_means", *means_key, warn)) {
+      request.means = Json::parse(*cached).get<ChannelMeans>();
+      monitor.info("channel means: from the cache");
+    }
+  }
   const std::int64_t width = request.width;
   const auto basis_of = [&, width](const SlotPlan& slot) {
     const SequenceTransformRequest transform = transform_request(q, tokens, options_.gemm, width);
     return basis_key(context, prepared_as, skipped_tokens(q, width), slot.slot->info().name,
-                     basis_depends(q, transform, slot.low_bits));
+                     basis_depends(q, transform, slot.low_bits), shift_of(q, slot.slot->info()));
   };
   request.known_basis = [&](const SlotPlan& slot) -> std::optional<std::vector<float>> {
     const auto cached = cache_.load("basis", basis_of(slot), warn);
@@ -101,6 +109,7 @@ Session::Streamed Session::run_streamed(const TrialSpec& spec, const std::vector
   counters_.calibrations += out.walk.calibrations;
   if (measures_reference) out.reference = keep_reference(task, monitor);
   if (out.walk.maxima) cache_.store("channel_maxima", maxima_key, Json(*out.walk.maxima).dump(), warn);
+  if (out.walk.means) cache_.store("channel_means", means_key.value(), Json(*out.walk.means).dump(), warn);
   if (out.walk.energies) cache_.store("row_energies", energies_key(), bytes_of_energies(*out.walk.energies), warn);
   if (out.walk.candidate_energies)
     for (std::size_t c = 0; c < out.walk.candidates.list.size(); ++c)

@@ -152,6 +152,7 @@ class Walk {
     for (std::size_t i = 0; i < request_.passes.size(); ++i)
       if (request_.passes[i].statistics) result_.passes[i].statistics.resize(plans.size());
     quantized_bits_.resize(request_.passes.size());
+    if (!plans.empty() && needs_channel_means(spec()) && !request_.means) result_.means.emplace();
     if (plans.empty() || request_.tokens == 0) return;
     if (joint_allocation(spec().allocation.kind))
       throw TrialError("unsupported",
@@ -177,7 +178,7 @@ class Walk {
   }
 
   bool calibrates_slots() const {
-    return bases_needed_ || (energies_needed_ && !energies_) || result_.candidate_energies;
+    return result_.means || bases_needed_ || (energies_needed_ && !energies_) || result_.candidate_energies;
   }
 
   void reference_block(std::size_t block) {
@@ -215,6 +216,10 @@ class Walk {
     for (const std::size_t i : here_) part.push_back(now[i]);
     {
       const auto phase = monitor_.phase("calibrate");
+      if (result_.means)
+        result_.means->merge(measure_channel_means(pass_through(block), shifted_sites(part),
+                                                   skipped_tokens(spec(), prepared_->items().grid_width()), monitor_));
+      set_shifts(part, spec(), result_.means ? *result_.means : request_.means.value_or(ChannelMeans()));
       // Without text windows no length is the trial's own: rules are made for lengths as they come.
       if (request_.tokens > 0) {
         if (bases_needed_) measure_bases_of(block, part);
@@ -356,6 +361,7 @@ class Walk {
       result_.maxima = std::move(maxima_);
       ++result_.calibrations;
     }
+    if (result_.means) ++result_.calibrations;
     if (result_.energies || result_.candidate_energies) ++result_.calibrations;
   }
 

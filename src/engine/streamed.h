@@ -15,6 +15,7 @@
 #include "engine/passes.h"
 #include "engine/preparation.h"
 #include "engine/slot_choice.h"
+#include "engine/slot_shifts.h"
 #include "engine/slots.h"
 #include "eval/evaluator.h"
 #include "models/network.h"
@@ -62,6 +63,7 @@ struct StreamedRequest {
   // Under every candidate of a trial whose slots have transforms of their own.
   std::function<std::optional<CandidateEnergies>(const SlotCandidates& candidates, std::size_t plans)>
       known_candidate_energies;
+  std::optional<ChannelMeans> means;  // of the prepared network's linear inputs
   std::function<std::optional<std::vector<float>>(const SlotPlan& slot)> known_basis;
   std::function<void(const SlotPlan& slot, const std::vector<float>& basis)> keep_basis;
 };
@@ -73,6 +75,7 @@ struct StreamedResult {
   Json training = Json::array();
   // What was measured on the way and was not there before.
   std::optional<ChannelMaxima> maxima;
+  std::optional<ChannelMeans> means;
   std::optional<std::vector<RowEnergies>> energies;
   SlotCandidates candidates;  // of the trial
   std::optional<CandidateEnergies> candidate_energies;

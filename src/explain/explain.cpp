@@ -365,6 +365,7 @@ Explanation explain(const ExplainRequest& request) {
   }
   const bool keys = number(part(quantization, "kv_cache"), "bits", 16) < 16;
   place_method(e, {e.method, part(quantization, e.method.c_str()), keys, e.diffusion}, n);
+  place_shift(e, word(part(quantization, "activations"), "shift", "none"));
   // The weights of what stays in full precision are not changed for a quantizer that is not there.
   for (ExplainedSlot& s : e.slots)
     if (!s.quantized && s.info.rows == SlotRows::context) s.right.clear();

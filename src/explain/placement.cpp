@@ -217,4 +217,22 @@ void place_method(Explanation& e, const MethodUse& m, const NetworkSizes& sizes)
     e.notes.push_back(fmt::format("what {} does to features is not described here; its cost is left out", m.name));
 }
 
+void place_shift(Explanation& e, const std::string& shift) {
+  if (shift == "none") return;
+  for (ExplainedSlot& s : e.slots) {
+    if (is_cache(s) || !s.quantized) continue;
+    const auto values = static_cast<double>(s.info.features);
+    if (shift == "sequence")
+      add(&s,
+          "mean of every channel over the sequence: taken off before the quantizer, given back as one row behind the "
+          "layer",
+          Placed::online, "around the slot", 2 * values);
+    else
+      add(&s,
+          "mean of every channel over the calibration set: taken off before the quantizer, given back by the layer's "
+          "bias",
+          Placed::online, "before the slot", values);
+  }
+}
+
 }  // namespace stamp

@@ -20,5 +20,7 @@ struct MethodUse {
 
 // Adds the method's steps to the slots, and what it does once to Explanation::network and notes.
 void place_method(Explanation& explanation, const MethodUse& method, const NetworkSizes& sizes);
+// Adds the trial's activations.shift to the quantized linear inputs.
+void place_shift(Explanation& explanation, const std::string& shift);
 
 }  // namespace stamp

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -111,6 +112,13 @@ struct LowRankBranch {
   std::vector<at::Tensor> up;  // m x r, one for every layer of the site, in their order
 };
 
+// What is taken off every row of a site's input before the observer and the quantizer and given back behind them, in
+// full precision: a vector, or the mean over the rows of every transformed segment.
+struct InputShift {
+  std::shared_ptr<const std::vector<float>> fixed;  // d values; null: the mean
+  std::int64_t skip = 0;                            // first rows of a segment that the mean leaves out
+};
+
 // One activation slot and the linear layers that read it (q, k, v share one).
 class LinearSite : public Slot {
  public:
@@ -129,10 +137,11 @@ class LinearSite : public Slot {
   // of the weights, which are plain.
   void set_low_rank(std::shared_ptr<const LowRankBranch> branch);
   const LowRankBranch* low_rank() const { return low_rank_.get(); }
-  // The mean over the rows of every transformed segment is taken off before the observer and the quantizer and given
-  // back behind them, in full precision (specification methods 11).
+  // A method's: the mean over all rows is taken off (specification methods 11).
   void set_centred(bool centred) { centred_ = centred; }
   bool centred() const { return centred_; }
+  // A trial's, where the method has not centred the site.
+  void set_shift(std::optional<InputShift> shift) { shift_ = std::move(shift); }
   // Moves the weights into the GEMM library's own layout and frees the plain ones. Idempotent.
   void pack();
   bool packed() const { return !packed_.empty(); }
@@ -148,10 +157,11 @@ class LinearSite : public Slot {
 
  private:
   std::vector<at::Tensor> multiply(const at::Tensor& x, const at::Tensor& branch_rows) const;
-  void pass_centred(MatrixView x, const Segments& segments);
+  void pass_shifted(MatrixView x, const Segments& segments, const InputShift& shift);
   at::Tensor branch_rows(const at::Tensor& x) const;  // x down^T; undefined without a branch
   std::shared_ptr<const LowRankBranch> low_rank_;
   bool centred_ = false;
+  std::optional<InputShift> shift_;
   std::vector<LinearWeight> weights_;
   std::vector<at::Tensor> packed_;
   std::shared_ptr<const FeatureTransform> online_;

@@ -2,6 +2,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "base/error.h"
@@ -105,26 +106,68 @@ at::Tensor LinearSite::branch_rows(const at::Tensor& x) const {
   return low_rank_ ? linear(x, low_rank_->down, {}) : at::Tensor();
 }
 
-void LinearSite::pass_centred(MatrixView x, const Segments& segments) {
-  std::vector<std::vector<float>> means(segments.size());
-  const auto shift = [&](float sign) {
+namespace {
+
+// What each segment's rows lose; empty: nothing.
+std::vector<std::vector<float>> shifts_of(ConstMatrixView x, const Segments& segments, const InputShift& shift) {
+  std::vector<std::vector<float>> shifts(segments.size());
+  std::int64_t first = 0;
+  for (std::size_t k = 0; k < segments.size(); first += segments[k].rows, ++k) {
+    if (shift.fixed) {
+      shifts[k] = *shift.fixed;
+      continue;
+    }
+    // A grid has no first token that others attend to, as for transforms.
+    const std::int64_t skip = segments[k].width > 0 ? 0 : shift.skip, rows = segments[k].rows - skip;
+    // A row that comes alone is its own mean: taken off, nothing would be left to quantize.
+    if (!segments[k].transformed || rows < 2) continue;
+    std::vector<double> sum(static_cast<std::size_t>(x.cols), 0.0);
+    for (std::int64_t i = first + skip; i < first + segments[k].rows; ++i)
+      for (std::int64_t j = 0; j < x.cols; ++j) sum[static_cast<std::size_t>(j)] += static_cast<double>(x.row(i)[j]);
+    for (const double s : sum) shifts[k].push_back(static_cast<float>(s / static_cast<double>(rows)));
+  }
+  return shifts;
+}
+
+// ||X||^2
+double energy_of(ConstMatrixView x) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < x.rows; ++i)
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      sum += static_cast<double>(x.row(i)[j]) * static_cast<double>(x.row(i)[j]);
+  return sum;
+}
+
+}  // namespace
+
+void LinearSite::pass_shifted(MatrixView x, const Segments& segments, const InputShift& shift) {
+  if (shift.fixed && static_cast<std::int64_t>(shift.fixed->size()) != x.cols)
+    throw std::logic_error(info_.name + ": a shift of another width than the input");
+  const std::vector<std::vector<float>> shifts = shifts_of(x, segments, shift);
+  const auto move = [&](MatrixView to, float sign) {
     std::int64_t row = 0;
     for (std::size_t k = 0; k < segments.size(); row += segments[k].rows, ++k)
-      for (std::int64_t i = row; i < row + segments[k].rows && !means[k].empty(); ++i)
-        for (std::int64_t j = 0; j < x.cols; ++j) x.row(i)[j] += sign * means[k][static_cast<std::size_t>(j)];
+      for (std::int64_t i = row; i < row + segments[k].rows && !shifts[k].empty(); ++i)
+        for (std::int64_t j = 0; j < x.cols; ++j) to.row(i)[j] += sign * shifts[k][static_cast<std::size_t>(j)];
   };
-  std::int64_t row = 0;
-  for (std::size_t k = 0; k < segments.size(); row += segments[k].rows, ++k) {
-    // A row that comes alone is its own mean: taken off, nothing would be left to quantize.
-    if (!segments[k].transformed || segments[k].rows == 0) continue;
-    std::vector<double> sum(static_cast<std::size_t>(x.cols), 0.0);
-    for (std::int64_t i = row; i < row + segments[k].rows; ++i)
-      for (std::int64_t j = 0; j < x.cols; ++j) sum[static_cast<std::size_t>(j)] += static_cast<double>(x.row(i)[j]);
-    for (const double s : sum) means[k].push_back(static_cast<float>(s / static_cast<double>(segments[k].rows)));
+  if (!quantizer_) {
+    // There and back again is not quite the same row: whoever only watches must leave it alone.
+    std::vector<float> copy(static_cast<std::size_t>(x.rows * x.cols));
+    const MatrixView watched{copy.data(), x.rows, x.cols, x.cols};
+    for (std::int64_t i = 0; i < x.rows; ++i) std::copy(x.row(i), x.row(i) + x.cols, watched.row(i));
+    move(watched, -1);
+    observer_(info_, watched);
+    return;
   }
-  shift(-1);
+  SlotStatistics* const statistics = centred_ ? nullptr : quantizer_->statistics;
+  const double whole = statistics ? energy_of(x) : 0;
+  move(x, -1);
+  const double left = statistics ? energy_of(x) : 0;
   pass(x, segments);
-  shift(1);
+  move(x, 1);
+  // The signal is what the layer reads, not what of it is quantized. A method's own mean counts as the method's, like
+  // the scales and rotations before it.
+  if (statistics) statistics->signal += whole - left;
 }
 
 at::Tensor LinearSite::input(at::Tensor x) const {
@@ -153,9 +196,11 @@ std::vector<at::Tensor> LinearSite::forward(at::Tensor x, const Segments& segmen
   const at::Tensor branch = branch_rows(x);
   if (observer_ || quantizer_) {
     // The quantizer works in place: a tensor that somebody else still reads is copied first.
-    if (!x.is_contiguous() || ((quantizer_ || centred_) && x.use_count() > 1)) x = contiguous_copy(x);
+    if (!x.is_contiguous() || ((quantizer_ || centred_ || shift_) && x.use_count() > 1)) x = contiguous_copy(x);
     if (centred_)
-      pass_centred(view(x), segments);
+      pass_shifted(view(x), segments, InputShift{});
+    else if (shift_)
+      pass_shifted(view(x), segments, *shift_);
     else
       pass(view(x), segments);
   }

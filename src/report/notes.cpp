@@ -99,6 +99,11 @@ bool sees_ahead(const Record& r) {
   const auto s = q->find("sequence");
   if (s == q->end() || !s->is_object()) return false;
   const std::string transform = s->value("transform", "identity");
+  // A mean over the whole sequence, taken off every token of it.
+  if (const auto a = q->find("activations"); a != q->end() && a->is_object())
+    if (a->value("shift", "none") == "sequence" ||
+        (q->value("method", "") == "hadanorm" && a->value("bits", 16.0) < 16))
+      return true;
   // Each slot one of several: what they got.
   if (!r.transforms.empty())
     return std::any_of(r.transforms.begin(), r.transforms.end(), [](const Json& t) { return t != "identity"; });

@@ -15,7 +15,8 @@ bool makes_images(const Record& record);  // of its metrics at least one reads i
 // A transform along the sequence was at work while the model was scored teacher-forced. Specification methods 2.11.
 bool sees_ahead(const Record& record);
 inline constexpr const char* sees_ahead_note =
-    "teacher-forced prefill with a transform along the sequence can see ahead: a quantized value at one position "
+    "teacher-forced prefill with a transform along the sequence, or a mean over it, can see ahead: a quantized value "
+    "at one position "
     "depends on later tokens, so these values may be too good, most of all for weak baselines";
 
 }  // namespace stamp

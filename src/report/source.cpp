@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "config/newer.h"
 
 namespace stamp {
 
@@ -36,6 +37,7 @@ std::optional<Json> setting(const Json& labels, const Json& spec, const std::str
   if (labels.is_object())
     if (const auto it = labels.find(path); it != labels.end()) return *it;
   if (const Json* j = at_path(spec, path)) return *j;
+  if (spec.is_object() && spec.contains("quantization")) return newer_default(path);
   return std::nullopt;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "config/shift.h"
 #include "sweep/cost_terms.h"
 
 namespace stamp {
@@ -73,7 +74,8 @@ double online_work(const TrialSpec& s, const ModelShape& m, const MachineSpeed& 
   const std::string& method = s.quantization.method;
   double token = 0;
   if (rotates_inputs(s, m)) token += input_values(m) * speed.hadamard;
-  if (method == "hadanorm") token += 2 * input_values(m) * speed.row_work;  // the mean, taken off and given back
+  // The mean, taken off and given back.
+  if (method == "hadanorm" || shifts_inputs(s.quantization)) token += 2 * input_values(m) * speed.row_work;
   if (method == "svdquant")
     for (const SiteShape& site : site_shapes(m))
       if (!site.context)
@@ -215,6 +217,7 @@ Parts trial_seconds(const TrialSpec& spec, const Catalog& catalog, const ModelSh
   double calibrate = 0;
   // A pass of the untouched network, whose head runs too; the largest magnitudes cost one look at every value.
   if (work.maxima) calibrate += to_the_end + (reference ? 0 : plain_weights);
+  if (work.means) calibrate += to_the_end;
   // Energies of every level of a packet tree, all slots in one pass.
   const bool chosen = transform_per_slot(spec);  // their bits come from the same energies
   if (work.bases && chosen) calibrate += to_the_end + samples * candidates_pass(spec, catalog, m, speed);

@@ -20,6 +20,7 @@ struct TrialWork {
   bool reference = true;  // a full-precision pass
   bool prepare = true;    // method and weights
   bool maxima = false;    // channel maxima over the calibration items
+  bool means = false;     // channel means of the prepared network over the calibration items
   bool bases = false;     // a basis for every slot, or its rows under every candidate
   bool energies = false;  // row energies for every slot
   std::optional<double> reference_items = std::nullopt;  // passes of the full-precision one, where not as many

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "config/schema.h"
+#include "config/shift.h"
 #include "results/provenance.h"
 
 namespace stamp {
@@ -108,7 +109,9 @@ class Shared {
     const SequenceSpec& sequence = s.quantization.sequence;
     const std::string candidates =
         sequence.options.is_object() ? sequence.options.value("candidates", Json()).dump() : "";
-    const std::string slots = weights_group(t) + calibration + sequence.transform + candidates;
+    const std::string slots = weights_group(t) + calibration + sequence.transform + candidates +
+                              (shifts_inputs(s.quantization) ? s.quantization.activations.shift : "");
+    work.means = needs_channel_means(s.quantization) && fresh(means_, weights_group(t) + calibration);
     work.bases = transform_needs(s, catalog_) && fresh(bases_, slots);
     work.energies = allocation_needs(s, catalog_) && fresh(energies_, slots);
     return work;
@@ -122,7 +125,7 @@ class Shared {
  private:
   static bool fresh(std::set<std::string>& known, const std::string& key) { return known.insert(key).second; }
   const Catalog& catalog_;
-  std::set<std::string> references_, made_, weights_, maxima_, bases_, energies_;
+  std::set<std::string> references_, made_, weights_, maxima_, means_, bases_, energies_;
 };
 
 double median(std::vector<double> v) {
@@ -174,6 +177,7 @@ std::map<std::string, Measured> measured_by_model(const ReadRecords& records,
       if (!needs_calibration(*spec, catalog)) all.made_items = 0;
     }
     all.maxima = measures_maxima(*spec, catalog);
+    all.means = needs_channel_means(spec->quantization);
     all.bases = transform_needs(*spec, catalog);
     all.energies = allocation_needs(*spec, catalog);
     for (const auto& [phase, predicted] : trial_seconds(*spec, catalog, size->second.shape, all, speed)) {

@@ -1,4 +1,5 @@
 #include "base/sha256.h"
+#include "config/newer.h"
 #include "fixture.h"
 #include "support/catch.h"
 
@@ -165,6 +166,33 @@ TEST_CASE("calibration counts only where something needs it") {
   CHECK_FALSE(holds(head, "/calibration/seed"));
 }
 
+TEST_CASE("a setting that came later leaves the ids of trials that do not use it") {
+  const std::string base = "model: {path: a.gguf}\nquantization: {method: quarot, activations: {";
+  CHECK(id(base + "shift: none}}\n") == id(base + "bits: 4}}\n"));
+  CHECK_FALSE(holds(canon(base + "shift: none}}\n"), "/quantization/activations/shift"));
+  CHECK(holds(canon(base + "shift: sequence}}\n"), "/quantization/activations/shift"));
+  CHECK(id(base + "shift: sequence}}\n") != id(base + "shift: calibrated}}\n"));
+  CHECK(canon(base + "shift: calibrated}}\n").contains("calibration"));
+  CHECK_FALSE(canon(base + "shift: sequence}}\n").contains("calibration"));
+  CHECK_FALSE(canon(base + "shift: calibrated, bits: 16}}\n").contains("calibration"));
+  // A method that takes the mean off itself has no use for it.
+  TrialSpec centred = trial(base + "shift: calibrated}}\n"), plain = trial(base + "shift: none}}\n");
+  centred.quantization.method = plain.quantization.method = "hadanorm";
+  CHECK(trial_id(centred, schema()) == trial_id(plain, schema()));
+  for (const Field& field : schema().fields()) {
+    INFO(field.path);
+    CHECK(newer_default(field.path) == (field.newer ? std::optional<Json>(field.fallback) : std::nullopt));
+  }
+}
+
+TEST_CASE("skipped tokens count without a transform where a mean leaves them out") {
+  const std::string base = "model: {path: a.gguf}\nquantization: {sequence: {transform: identity, skip_first: ";
+  CHECK(id(base + "1}}\n") == id(base + "4}}\n"));
+  const std::string shifted = "}, activations: {shift: calibrated}}\n";
+  CHECK(id(base + "1" + shifted) != id(base + "4" + shifted));
+  CHECK(trial_from_json(canon(base + "4" + shifted), schema()).quantization.sequence.skip_first == 4);
+}
+
 TEST_CASE("a text given by path counts by its name") {
   const Json a = canon("model: {path: a.gguf}\ndata: {text: one/place/my.raw}\n");
   CHECK(a["data"]["text"] == "my.raw");
@@ -187,6 +215,7 @@ TEST_CASE("trial_from_json is the inverse of canonical") {
         "skip_first: 4}}\n",
         "model: {path: a.gguf}\nquantization: {sequence: {transform: identity}, allocation: {kind: optimal, "
         "average_bits: 4.5}}\n",
+        "model: {path: a.gguf}\nquantization: {activations: {shift: calibrated}}\n",
         "model: {path: a.gguf}\nevaluate: [slot_error]\ncalibration: {select: head, samples: 4}\nquantization: "
         "{method: smoothquant}\n"}) {
     INFO(text);

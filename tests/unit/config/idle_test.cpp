@@ -26,10 +26,10 @@ TEST_CASE("a setting that matters in no trial is a warning with its place") {
 }
 
 TEST_CASE("a condition stands in full, not as that of another setting") {
-  CHECK(
-      warnings("calibration: {context: 64}")
-          .find("it matters only when the method, weight quantizer, transform or allocation needs calibration, and no "
-                "metric of images is evaluated") != std::string::npos);
+  CHECK(warnings("calibration: {context: 64}")
+            .find("it matters only when the method, weight quantizer, transform, allocation or shift needs "
+                  "calibration, and no "
+                  "metric of images is evaluated") != std::string::npos);
   CHECK(warnings("evaluate: [zero_shot]\ndata: {context: 64}")
             .find("it matters only when evaluate holds a metric of text windows") != std::string::npos);
   for (const Field& f : schema().fields()) {

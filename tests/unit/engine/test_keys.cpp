@@ -133,6 +133,8 @@ TEST_CASE("every ingredient of row energies changes their key") {
   changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.activations.bits = 16; });
   changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.activations.granularity = "group"; });
   changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.activations.group_size = 32; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.activations.shift = "sequence"; });
+  changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.activations.shift = "calibrated"; });
   changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.kv_cache.granularity = "token"; });
   changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.kv_cache.transformed = false; });
   all_differ(energies, changes);
@@ -144,6 +146,20 @@ TEST_CASE("every ingredient of a basis changes its key") {
   changes.push_back([](KeyContext&, TrialSpec& t) { t.quantization.sequence.skip_first = 0; });
   all_differ(basis, changes);
   CHECK(basis_key(context(), {}, 1, "a") != basis_key(context(), {}, 1, "b"));
+  CHECK(basis_key(context(), {}, 1, "a", {}, "sequence") != basis_key(context(), {}, 1, "a"));
+}
+
+TEST_CASE("every ingredient of channel means changes their key") {
+  const Json usual = channel_means_key(context(), {{"method", "rtn"}}, 1);
+  CHECK(channel_means_key(context(), {{"method", "rtn"}}, 0) != usual);
+  CHECK(channel_means_key(context(), {{"method", "quarot"}}, 1) != usual);
+  for (const auto& change : std::vector<std::function<void(KeyContext&)>>{
+           [](KeyContext& c) { c.threads = 3; }, [](KeyContext& c) { c.arithmetic = "another"; },
+           [](KeyContext& c) { c.calibration["digest"] = "another"; }}) {
+    KeyContext changed = context();
+    change(changed);
+    CHECK(channel_means_key(changed, {{"method", "rtn"}}, 1) != usual);
+  }
 }
 
 TEST_CASE("a packet basis depends on what it is chosen for, a basis of the correlation does not") {

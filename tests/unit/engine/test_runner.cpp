@@ -144,6 +144,52 @@ TEST_CASE("slot sums equal the slow twin on the activations that the slots saw")
   }
 }
 
+TEST_CASE("calibrated means are those of the items behind the skipped token, and no trial keeps another's shift") {
+  Run run;
+  TrialSpec t = test::fake_trial();
+  t.quantization.activations.shift = "calibrated";
+  Monitor monitor(*run.log, run.progress);
+  run.session.open(t, monitor);
+  Network& network = run.session.prepared(t, monitor);
+  std::vector<double> mean(test::fake_width, 0.0);
+  const Workload& items = *run.session.calibration();
+  for (std::int64_t i = 0; i < items.count(); ++i) {
+    const at::Tensor x = items.item(i).inputs.at("x");  // what the first site reads
+    for (std::int64_t row = 1; row < 64; ++row)
+      for (std::size_t j = 0; j < mean.size(); ++j)
+        mean[j] +=
+            static_cast<double>(x.const_data_ptr<float>()[row * test::fake_width + static_cast<std::int64_t>(j)]) /
+            static_cast<double>(63 * items.count());
+  }
+  const auto plans = run.session.slots(t, monitor);
+  std::vector<float> first_row, plain_row;
+  const auto look = [&](std::vector<float>& into) {
+    network.linear_sites()[0]->set_observer(
+        [&into](const SlotInfo&, ConstMatrixView x) { into.assign(x.row(5), x.row(5) + x.cols); });
+    network.run(run.session.data()->item(0));
+    network.linear_sites()[0]->set_observer(nullptr);
+  };
+  look(first_row);
+  run.session.prepared(test::fake_trial(), monitor);
+  run.session.slots(test::fake_trial(), monitor);
+  look(plain_row);
+  REQUIRE(first_row.size() == mean.size());
+  for (std::size_t j = 0; j < mean.size(); ++j)
+    CHECK(static_cast<double>(plain_row[j] - first_row[j]) == Approx(mean[j]).margin(1e-5));
+
+  const Record alone = run(test::fake_trial()), shifted = run(t), after = run(test::fake_trial());
+  REQUIRE(shifted.status == "done");
+  CHECK(value(after, "perplexity") == value(alone, "perplexity"));
+  CHECK(value(shifted, "perplexity") != value(alone, "perplexity"));
+  // Caches alone: no slot of this trial would take the shift back.
+  TrialSpec caches = test::fake_trial();
+  caches.quantization.activations.bits = 16;
+  Run fresh;
+  const Record before = fresh(caches);
+  run(t);
+  CHECK(value(run(caches), "perplexity") == value(before, "perplexity"));
+}
+
 TEST_CASE("trials that differ in activations only share model, reference and weights") {
   Run run;
   for (const char* name : {"identity", "haar", "dct"}) REQUIRE(run(with_transform(name)).status == "done");
@@ -196,6 +242,10 @@ TEST_CASE("cached and uncached runs give equal records") {
   TrialSpec halve = test::fake_trial();
   halve.quantization.method = "halve";
   trials.push_back(halve);
+  trials.push_back(with_budget("integer"));
+  trials.back().quantization.activations.shift = "calibrated";
+  trials.push_back(with_transform("klt"));
+  trials.back().quantization.activations.shift = "calibrated";
   for (const TrialSpec& t : trials) {
     INFO(t.quantization.sequence.transform << " " << t.quantization.allocation.kind << " " << t.quantization.method);
     Run without, fills(scratch.path()), reads(scratch.path());

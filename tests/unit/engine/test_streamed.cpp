@@ -88,6 +88,7 @@ Json defaults(const List& list, const std::string& name, const Json& given = Jso
 struct Case {
   std::string method = "rtn", weights = "rtn", transform = "haar", allocation = "two_level";
   double rows_memory_gb = 1;
+  std::string shift = "none";
   bool operator==(const Case&) const = default;
 };
 
@@ -101,6 +102,7 @@ TrialSpec trial(const std::string& model, const Case& c) {
   t.calibration.samples = 4;
   QuantizationSpec& q = t.quantization;
   q.method = c.method;
+  q.activations.shift = c.shift;
   q.method_options = defaults(plugins.methods, c.method);
   q.weights.quantizer = c.weights;
   q.weights.options = defaults(plugins.weight_quantizers, c.weights);
@@ -150,16 +152,25 @@ void check_equal(const Record& a, const Record& b) {
 TEST_CASE("a streamed trial has every number of the trial in memory") {
   if (!test::open_fixture("llama_tiny_llama3rope")) return;
   const std::vector<Case> cases = {
-      {"rtn", "rtn", "haar", "two_level", 1},        {"smoothquant", "rtn", "haar", "two_level", 1},
-      {"quarot", "rtn", "haar", "two_level", 0},     {"quarot", "gptq", "dct", "two_level", 1},
-      {"rtn", "rtn", "klt", "two_level", 0},         {"smoothquant", "gptq", "klt", "optimal", 1},
-      {"rtn", "rtn", "identity", "integer", 1},      {"quarot", "rtn", "haar_packets", "two_level", 0},
-      {"rtn", "gptq", "haar_packets", "integer", 1}, {"rtn", "rtn", "per_slot", "two_level", 0},
+      {"rtn", "rtn", "haar", "two_level", 1},
+      {"smoothquant", "rtn", "haar", "two_level", 1},
+      {"quarot", "rtn", "haar", "two_level", 0},
+      {"quarot", "gptq", "dct", "two_level", 1},
+      {"rtn", "rtn", "klt", "two_level", 0},
+      {"smoothquant", "gptq", "klt", "optimal", 1},
+      {"rtn", "rtn", "identity", "integer", 1},
+      {"quarot", "rtn", "haar_packets", "two_level", 0},
+      {"rtn", "gptq", "haar_packets", "integer", 1},
+      {"rtn", "rtn", "per_slot", "two_level", 0},
       {"quarot", "rtn", "per_slot", "integer", 1},
+      {"quarot", "rtn", "haar", "two_level", 0, "calibrated"},
+      {"rtn", "gptq", "klt", "integer", 1, "calibrated"},
+      {"rtn", "rtn", "identity", "two_level", 0, "sequence"},
+      {"hadanorm", "rtn", "klt", "integer", 1},
   };
   const std::string model = "llama_tiny_llama3rope";
   for (const Case& c : cases) {
-    INFO(c.method << ", " << c.weights << ", " << c.transform << ", " << c.allocation);
+    INFO(c.method << ", " << c.weights << ", " << c.transform << ", " << c.allocation << ", " << c.shift);
     Session in_memory(session_options({})), walked(session_options({}));
     const Record expected = run(in_memory, trial(model, c), false);
     const Record got = run(walked, trial(model, c), true);
@@ -192,6 +203,20 @@ TEST_CASE("calibration and reference are shared through the cache, whichever way
     CHECK(one.counters().calibrations == 3);  // channel maxima, bases, row energies
     const Record cached = run(other, trial("llama_tiny_llama3rope", c), !first);
     CHECK(other.counters().references == 0);
+    CHECK(other.counters().calibrations == 0);
+    check_equal(measured, cached);
+  }
+}
+
+TEST_CASE("channel means are shared through the cache as well") {
+  if (!test::open_fixture("llama_tiny_llama3rope")) return;
+  const Case c{"quarot", "rtn", "haar", "integer", 1, "calibrated"};
+  for (const bool first : {true, false}) {
+    const test::Scratch scratch;
+    Session one(session_options(scratch.path())), other(session_options(scratch.path()));
+    const Record measured = run(one, trial("llama_tiny_llama3rope", c), first);
+    CHECK(one.counters().calibrations == 2);  // means, row energies
+    const Record cached = run(other, trial("llama_tiny_llama3rope", c), !first);
     CHECK(other.counters().calibrations == 0);
     check_equal(measured, cached);
   }

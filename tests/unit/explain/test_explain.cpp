@@ -136,6 +136,17 @@ TEST_CASE("smoothquant folds scales into norms and leaves the inputs that no nor
   CHECK(e.online_operations() == 0);
 }
 
+TEST_CASE("a shift is taken off at the slot and given back by a bias; a mean of the sequence costs its sum") {
+  Json settings = spec("rtn", "identity");
+  settings["quantization"]["activations"]["shift"] = "calibrated";
+  const Explanation fixed = of(settings, decoder());
+  CHECK(right(slot(fixed, "attention.qkv_proj")).find("calibration") != std::string::npos);
+  CHECK(slot(fixed, "attention.qkv_proj").online_operations() == Approx(576));
+  CHECK(right(slot(fixed, "attention.key_cache")).empty());
+  settings["quantization"]["activations"]["shift"] = "sequence";
+  CHECK(slot(of(settings, decoder()), "attention.qkv_proj").online_operations() == Approx(2 * 576));
+}
+
 TEST_CASE("quarot: the residual rotation is offline, three Hadamards are online") {
   const Explanation e = of(spec("quarot", "identity"), decoder());
   CHECK_FALSE(e.network.empty());

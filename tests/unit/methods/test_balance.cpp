@@ -2,6 +2,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
 
 #include <cmath>
 
@@ -139,6 +142,90 @@ TEST_CASE("a centred site leaves a constant sequence exact, each segment with it
   CHECK(squared_distance(site.forward(x.clone(), segments)[0], exact[0]) == 0);
   // One mean for both would not do.
   CHECK(squared_distance(site.forward(x.clone(), whole_sequence(10))[0], exact[0]) > 1);
+}
+
+TEST_CASE("a shifted site quantizes what is left, and its signal is what the layer reads") {
+  QuantizerWorkspace workspace;
+  LinearSite site = site_of(32);
+  std::vector<float> offset(32);
+  at::Tensor x = random_matrix(40, 32, "rows"), rest = at::empty_like(x);
+  for (std::int64_t j = 0; j < 32; ++j) offset[static_cast<std::size_t>(j)] = static_cast<float>(j % 5 == 0 ? 30 : -3);
+  for (std::int64_t i = 0; i < 40; ++i)
+    for (std::int64_t j = 0; j < 32; ++j) {
+      view(rest).row(i)[j] = view(x).row(i)[j];
+      view(x).row(i)[j] += offset[static_cast<std::size_t>(j)];
+    }
+  const at::Tensor exact = site.forward(x.clone(), whole_sequence(40))[0];
+  SlotStatistics plain, shifted, alone;
+  const auto through = [&](const at::Tensor& rows, SlotStatistics& sums) {
+    auto q = quantizer(4, workspace);
+    q->statistics = &sums;
+    site.set_quantizer(q);
+    return site.forward(rows.clone(), whole_sequence(40))[0];
+  };
+  const double before = squared_distance(through(x, plain), exact);
+  through(rest, alone);
+  site.set_shift(InputShift{std::make_shared<const std::vector<float>>(offset), 0});
+  const double after = squared_distance(through(x, shifted), exact);
+  CHECK(after < before / 20);
+  CHECK(shifted.error == Approx(alone.error).epsilon(1e-3));
+  CHECK(shifted.signal == Approx(plain.signal).epsilon(1e-6));
+  // Rows that come one by one lose it, too: it is known before them. A mean of the sequence is not.
+  const auto one_by_one = [] {
+    Segment s;
+    s.rows = 40;
+    s.transformed = false;
+    return Segments{s};
+  }();
+  auto q = quantizer(4, workspace);
+  auto both = std::make_shared<SlotQuantizer>(*q);
+  both->decode = q->whole;
+  site.set_quantizer(both);
+  CHECK(squared_distance(site.forward(x.clone(), one_by_one)[0], exact) == Approx(after).epsilon(1e-3));
+  site.set_shift(InputShift{nullptr, 1});
+  CHECK(squared_distance(site.forward(x.clone(), one_by_one)[0], exact) == Approx(before).epsilon(1e-3));
+  CHECK(squared_distance(site.forward(x.clone(), whole_sequence(40))[0], exact) < before / 20);
+  site.set_shift(InputShift{std::make_shared<const std::vector<float>>(31), 0});
+  CHECK_THROWS_AS(site.forward(x.clone(), whole_sequence(40)), std::logic_error);
+}
+
+TEST_CASE("a mean of the sequence leaves skipped rows out") {
+  QuantizerWorkspace workspace;
+  LinearSite site = site_of(32);
+  at::Tensor x = at::ones({16, 32}, at::TensorOptions(at::kFloat));
+  for (std::int64_t j = 0; j < 32; ++j) view(x).row(0)[j] = static_cast<float>(1000 * j);  // a sink
+  const at::Tensor exact = site.forward(x.clone(), whole_sequence(16))[0];
+  site.set_quantizer(quantizer(2, workspace));
+  const auto rest_error = [&](const InputShift& shift) {
+    site.set_shift(shift);
+    return squared_distance(site.forward(x.clone(), whole_sequence(16))[0].slice(0, 1), exact.slice(0, 1));
+  };
+  CHECK(rest_error({nullptr, 1}) == 0);
+  CHECK(rest_error({nullptr, 0}) > 1);
+}
+
+TEST_CASE("a mean of the sequence: none of a row alone, no skipped rows on a grid, and watching changes nothing") {
+  QuantizerWorkspace workspace;
+  LinearSite site = site_of(32);
+  at::Tensor x = random_matrix(6, 32, "rows") + 5;
+  const std::vector<at::Tensor> exact = site.forward(x.clone(), whole_sequence(6));
+  site.set_shift(InputShift{nullptr, 5});
+  std::vector<float> seen;
+  site.set_observer([&](const SlotInfo&, ConstMatrixView rows) { seen.assign(rows.row(5), rows.row(5) + 32); });
+  Segments grid = whole_sequence(6);
+  grid[0].width = 3;
+  CHECK(at::equal(site.forward(x.clone(), grid)[0], exact[0]));  // observed only
+  const at::Tensor mean = x.mean(0);
+  for (std::int64_t j = 0; j < 32; ++j)
+    CHECK(seen[static_cast<std::size_t>(j)] ==
+          Approx(view(x).row(5)[j] - mean.const_data_ptr<float>()[j]).margin(1e-5));
+  site.forward(x.clone(), whole_sequence(6));
+  for (std::int64_t j = 0; j < 32; ++j) CHECK(seen[static_cast<std::size_t>(j)] == view(x).row(5)[j]);
+  site.set_observer(nullptr);
+  // One row behind the five skipped ones is its own mean: it keeps its error.
+  site.set_quantizer(quantizer(2, workspace));
+  const at::Tensor out = site.forward(x.clone(), whole_sequence(6))[0];
+  CHECK(squared_distance(out.slice(0, 5), exact[0].slice(0, 5)) > 0.1);
 }
 
 TEST_CASE("at high bits every method leaves the function of a decoder as it is") {

@@ -248,6 +248,18 @@ TEST_CASE("a transform along the sequence is marked, identity and full precision
   CHECK_FALSE(sees_ahead(full));
 }
 
+TEST_CASE("a mean over the whole sequence sees ahead, one from calibration does not") {
+  Record r = done("x", "rtn", "identity", 1);
+  r.spec["quantization"]["activations"]["bits"] = 4;
+  r.spec["quantization"]["activations"]["shift"] = "calibrated";
+  CHECK_FALSE(sees_ahead(r));
+  r.spec["quantization"]["activations"]["shift"] = "sequence";
+  CHECK(sees_ahead(r));
+  Record centred = done("y", "hadanorm", "identity", 1);
+  centred.spec["quantization"]["activations"]["bits"] = 4;
+  CHECK(sees_ahead(centred));
+}
+
 TEST_CASE("a value that counted its own bits shows them, and none that is leak-free is marked") {
   ReportSource s = grid_source();
   for (ReportTrial& t : s.trials) {

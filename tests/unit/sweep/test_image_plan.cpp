@@ -277,6 +277,9 @@ TEST_CASE("methods cost what they leave online and what they do beforehand") {
   CHECK(of("viditq", "run") - run == Approx(layers * n * inputs * 1e-9));
   CHECK(of("hadanorm", "run") - run == Approx(layers * n * inputs * 3e-9));
   CHECK(of("svdquant", "run") - run == Approx(layers * n * (2 * 32 * (128 + 64 + 160 + 160) / 1e9 + inputs * 1e-9)));
+  s.quantization.activations.shift = "calibrated";
+  CHECK(of("rtn", "run") - run == Approx(layers * n * inputs * 2e-9));
+  s.quantization.activations.shift = "none";
   const double prepare = of("rtn", "prepare");
   CHECK(of("quarot", "prepare") - prepare ==
         Approx(layers * 2 * (32 * 96.0 * 32 + 32 * 32.0 * 32 + 32 * 128.0 * 32 + 128 * 32.0 * 128) / 1e9));
