@@ -62,6 +62,11 @@ def haar_behind_first(tokens):
     return torch.tensor(matrix, dtype=torch.float32)
 
 
+def haar_of_all(tokens):
+    """The first token inside: dense Haar of as many levels."""
+    return haar_behind_first(tokens + 1)[1:, 1:].contiguous()
+
+
 class Quantizer:
     def __init__(self):
         self.transform, self.noise, self.on = None, 0.0, False
@@ -145,8 +150,10 @@ def main():
             layer.weight.copy_(round_weight(layer.weight))
         attach(model, quantizer)
         quantizer.on = True
-        for transform in ("identity", "haar"):
-            quantizer.transform = haar_behind_first(TOKENS) if transform == "haar" else None
+        transforms = {"identity": None, "haar": haar_behind_first(TOKENS)}
+        if method == "rtn":
+            transforms["haar with the first token inside"] = haar_of_all(TOKENS)
+        for transform, quantizer.transform in transforms.items():
             for noise in (0.0, 1e-6, 1e-5):
                 torch.manual_seed(0)
                 quantizer.noise = noise
