@@ -7,7 +7,7 @@ import matplotlib.ticker as ticker
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from plot_looks import amount, caption, distinct, finite, method_colours, plt, shades, short, transform_styles
+from plot_looks import amount, caption, distinct, finite, logarithmic, method_colours, plt, shades, short, transform_styles
 
 NAMES = {
     "average bits": "average bits of an activation",
@@ -92,11 +92,13 @@ def draw_curves(rows, name):
                 lines += 1
     values, xs = [r["value"] for r in drawn], [r["x"] for r in drawn]
     if min(values) > 0 and (excess or max(values) > 5 * min(values)):
-        axes.set_yscale("log")
+        logarithmic(axes.yaxis)
     if min(xs) > 0 and max(xs) >= 8 * min(xs):
         axes.set_xscale("log", base=2)
         axes.xaxis.set_minor_locator(ticker.NullLocator())
         axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}"))
+    elif len(set(xs)) <= 6:
+        axes.set_xticks(sorted(set(xs)), [f"{x:g}" for x in sorted(set(xs))])
     fp = next((r["fp"] for r in drawn if finite(r["fp"])), None)
     if fp and not excess:
         axes.axhline(fp, color="black", linewidth=1, linestyle="--")

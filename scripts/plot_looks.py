@@ -7,6 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib import ticker
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -32,6 +33,22 @@ plt.rcParams.update({
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "hatch.linewidth": 0.6,
     "svg.hashsalt": "stamp", "svg.fonttype": "path", "legend.frameon": False,
 })
+
+
+class PlainLog(ticker.LogFormatter):
+    """3 and 20 beside the ticks of a logarithmic axis, where they would be 3 x 10^0; which ticks have a number is as usual."""
+
+    def __call__(self, x, pos=None):
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def logarithmic(axis):
+    """The x or y axis of a figure, with plain numbers where they are short."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    low, high = sorted(axis.get_view_interval())
+    if low > 1e-4 and high < 1e6:
+        axis.set_major_formatter(PlainLog())
+        axis.set_minor_formatter(PlainLog(minor_thresholds=(1.2, 0.5)))
 
 
 def distinct(rows, key):
