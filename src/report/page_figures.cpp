@@ -206,12 +206,15 @@ namespace {
 // Rows that may fall or rise by many powers of ten: both axes are logarithmic, the first row stands at 1.
 struct Curve {
   std::string method, transform;
-  std::vector<std::pair<double, double>> points;  // row, energy relative to the mean row
+  std::vector<std::pair<double, double>> points = {};  // row, energy relative to the mean row
+  std::size_t slots = 0;                               // that went into it
+  std::int64_t samples = 0;                            // of each, at most
 };
 
 // Mean over the linear inputs of a trial with the most common number of rows.
 std::optional<Curve> curve_of(const ReportTrial& t) {
   std::map<std::vector<std::int64_t>, std::pair<std::size_t, std::vector<double>>> groups;
+  std::int64_t samples = 0;
   for (const SlotResult& s : t.record->slots) {
     const auto rows = s.rows();
     if (s.kind != "linear input" || !rows || rows->edges.size() < 3) continue;
@@ -220,6 +223,7 @@ std::optional<Curve> curve_of(const ReportTrial& t) {
       total += rows->energy[i] * static_cast<double>(rows->edges[i + 1] - rows->edges[i]);
     const double mean = total / static_cast<double>(rows->edges.back());
     if (!(mean > 0)) continue;
+    samples = std::max(samples, s.sums.samples);
     auto& [n, sums] = groups[rows->edges];
     sums.resize(rows->energy.size(), 0);
     ++n;
@@ -228,8 +232,10 @@ std::optional<Curve> curve_of(const ReportTrial& t) {
   if (groups.empty()) return std::nullopt;
   const auto most = std::max_element(groups.begin(), groups.end(),
                                      [](const auto& a, const auto& b) { return a.second.first < b.second.first; });
-  Curve curve{shown_setting(t, "quantization.method"), shown_setting(t, "quantization.sequence.transform"), {}};
+  Curve curve{shown_setting(t, "quantization.method"), shown_setting(t, "quantization.sequence.transform")};
   const auto& [n, sums] = most->second;
+  curve.slots = n;
+  curve.samples = samples;
   for (std::size_t i = 0; i < sums.size(); ++i) {
     const double row = 0.5 * static_cast<double>(most->first[i] + most->first[i + 1] + 1);  // from 1
     const double energy = sums[i] / static_cast<double>(n);
@@ -290,8 +296,8 @@ std::string energy_figure(const PageContext& context) {
     const Curve& c = curves[i];
     std::string points;
     for (const auto& [row, energy] : c.points) points += fmt::format("{:.1f},{:.1f} ", x.at(row), y.at(energy));
-    out += fmt::format("<g class=\"t{}\"><polyline class=\"curve\" stroke-dasharray=\"{}\" points=\"{}\"/>\n", i % 8,
-                       dashes[i % 7], points);
+    out += fmt::format("<g class=\"m{}\"><polyline class=\"curve\" stroke-dasharray=\"{}\" points=\"{}\"/>\n",
+                       method_colour(c.method), dashes[i % 7], points);
     for (std::size_t p = i % 5; p < c.points.size(); p += 6)
       out += marker(c.transform, x.at(c.points[p].first), y.at(c.points[p].second)) + "\n";
     const double ly = top + 12 + 20 * static_cast<double>(i);
@@ -308,10 +314,12 @@ std::string energy_figure(const PageContext& context) {
       "<text class=\"axis-label\" text-anchor=\"middle\" transform=\"translate(16 {:.0f}) rotate(-90)\">"
       "energy of a row / mean row</text>\n",
       (top + bottom) / 2);
+  const Curve& first = curves.front();
+  const std::string samples = first.samples > 0 ? fmt::format(", {} samples of each", first.samples) : "";
   return svg(width, bottom + 42, "Energy by transformed row",
              fmt::format("Energy by transformed row, mean over the linear inputs of {}", curves.front().method), out) +
-         fmt::format("<p class=\"muted\">Mean over the linear inputs of one trial a transform; method {}.</p>\n",
-                     html_text(curves.front().method.empty() ? "none" : curves.front().method));
+         fmt::format("<p class=\"muted\">Mean over {} linear inputs{}, of one trial a transform; method {}.</p>\n",
+                     first.slots, samples, html_text(first.method.empty() ? "none" : first.method));
 }
 
 std::string figure_part(const PageContext& context) {
