@@ -120,7 +120,7 @@ def draw_perplexity(rows, name):
 
 def two_lines(label):
     name, meaning = label.split(" ", 1)
-    return "\n".join([name] + textwrap.wrap(meaning, 14))
+    return "\n".join([name] + textwrap.wrap(meaning, 12))
 
 
 def error_axes(axes, rows, colours, styles):
@@ -140,10 +140,11 @@ def error_axes(axes, rows, colours, styles):
     axes.set_xlim(right=high)
     axes.set_ylim(top=high)
     axes.plot([low, high], [low, high], color="black", linewidth=1, scalex=False, scaley=False)
-    axes.annotate("error = bound", (high, high), (-14, -2), textcoords="offset points", ha="right", va="top", fontsize=7.5)
-    axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
-    axes.annotate("the bound exceeds\nthe signal from here", (1, 0.03), (3, 0), xycoords=("data", "axes fraction"),
-                  textcoords="offset points", fontsize=7, va="bottom")
+    axes.annotate("error = bound", (high, high), (-22, -1), textcoords="offset points", ha="right", va="top", fontsize=7.5)
+    if high > 1:
+        axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
+        axes.annotate("the bound exceeds\nthe signal from here", (1, 0.03), (3, 0), xycoords=("data", "axes fraction"),
+                      textcoords="offset points", fontsize=7, va="bottom")
     axes.set_xlabel(r"bound B1 / signal  (dimensionless)")
     axes.set_ylabel(r"error $\|\hat X-X\|^2$ / signal $\|X\|^2$")
 
@@ -176,7 +177,7 @@ def ratio_axes(axes, rows, colours, styles):
                 x = i + 0.8 * ((j + 0.5) / len(groups) - 0.5)
                 axes.plot([x, x], [low, high], color=colours[method], linewidth=1)
                 axes.plot(x, middle, styles[transform][0], color=colours[method], markersize=4)
-        axes.set_xticks(range(len(bounds)), [two_lines(label) for label in bounds.values()])
+        axes.set_xticks(range(len(bounds)), [two_lines(label) for label in bounds.values()], fontsize=7.5)
     axes.axhline(1, color="black", linewidth=1)
     axes.set_yscale("log")
     axes.set_ylabel("error / bound (1 = tight)")
@@ -197,7 +198,7 @@ def draw_bound(rows, name):
     violations = [r for r in holding if finite(r["worst_ratio"]) and r["worst_ratio"] > 1]
     text = (f"n = {amount(drawn, 'samples', 'samples')} a slot. Below the line: the bound holds. Theorem 1's conditions hold for {len(holding)} of the "
             f"{len(drawn)} points (filled); {len(violations)} of them exceed the bound in some sample. "
-            "Right: median over slots, bars or bands from the 5th to the 95th percentile; B3 is an estimate, not a bound.")
+            "Right: median over slots, bars or bands from the 5th to the 95th percentile; B3 and B5 are estimates, not bounds.")
     if len(drawn) < len(rows):
         text += f" Left out, without error or not finite: {len(rows) - len(drawn)}."
     caption(figure, text)
