@@ -100,6 +100,13 @@ def card(options):
     print(f"{output / CARD}: look at {output / SAMPLES} and check that its verdict is true")
 
 
+DISTANCE = """Distance: Frechet distance to the 10,000 test images in the features of `classifier.safetensors` (scripts/dit/classifier.py), a small
+network trained here. It compares models of this repository with each other, is biased upwards by the small number of images (so the
+yardsticks use the same number), and is no FID.
+
+"""
+
+
 def text(options, lines, measures, parameters, size):
     last, sides = lines[-1], sorted({line["side"] for line in lines})
     held_out = [line for line in lines if "held_out" in line][-1]
@@ -124,6 +131,7 @@ def text(options, lines, measures, parameters, size):
     rows += [("distance of " + name.removeprefix("frechet_distance_of_").replace("_", " "), f"{value:.3f}")
              for name, value in measures.items() if name.startswith("frechet")]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    distance = DISTANCE if any(name.startswith("distance of") for name, _ in rows) else ""
     return f"""# A diffusion transformer on CIFAR-10
 
 A class-conditional diffusion transformer that everybody can run, trained by [train_dit.py](../../scripts/train_dit.py) for the
@@ -138,11 +146,7 @@ pixels in [-1, 1], linear betas, 1000 steps; label {config['num_embeds_ada_norm'
 | --- | --- |
 {table}
 
-Distance: Frechet distance to the 10,000 test images in the features of `classifier.safetensors` (scripts/dit/classifier.py), a small
-network trained here. It compares models of this repository with each other, is biased upwards by the small number of images (so the
-yardsticks use the same number), and is no FID.
-
-![loss]({CURVE})
+{distance}![loss]({CURVE})
 
 The jumps are changes of the image size: training begins on images averaged down, where a step costs little.
 
