@@ -25,6 +25,15 @@ def token_ids(text):
     return vocabulary.tokenize(text.encode(), add_bos=False, special=False)
 
 
+def evaluation_and_calibration():
+    """Token ids of WikiText-2 test and of the beginning of its train split; None, and a line that says so, without them."""
+    texts = [common.wikitext2(name) for name in ("wiki.test.raw", "wiki.train.head.raw")]
+    if None in texts:
+        print("skipped: WikiText-2 is not found ($STAMP_DATA)")
+        return None
+    return [token_ids(text) for text in texts]
+
+
 def round_rows(x, bits):
     """Asymmetric min-max grid per row, integer zero point, zero inside the range."""
     steps = 2.0**bits - 1
@@ -137,11 +146,10 @@ def loss(model, ids, window):
 
 @torch.inference_mode()
 def main():
-    test, train = (common.wikitext2(name) for name in ("wiki.test.raw", "wiki.train.head.raw"))
-    if test is None or train is None:
-        print("skipped: WikiText-2 is not found ($STAMP_DATA)")
+    texts = evaluation_and_calibration()
+    if texts is None:
         return
-    ids, calibration = token_ids(test), token_ids(train)
+    ids, calibration = texts
     for method in ("rtn", "smoothquant"):
         model, quantizer = gguf_model.load(common.smollm2()), Quantizer()
         if method == "smoothquant":

@@ -13,7 +13,7 @@ import gguf_model
 import torch
 
 import common
-from quantized import HIGH_ROWS, TOKENS, WINDOWS, Quantizer, haar_behind_first, linears, loss, token_ids
+from quantized import HIGH_ROWS, TOKENS, WINDOWS, Quantizer, evaluation_and_calibration, haar_behind_first, linears, loss
 
 
 class Shifting:
@@ -38,11 +38,10 @@ class Shifting:
 
 @torch.inference_mode()
 def main():
-    test, train = (common.wikitext2(name) for name in ("wiki.test.raw", "wiki.train.head.raw"))
-    if test is None or train is None:
-        print("skipped: WikiText-2 is not found ($STAMP_DATA)")
+    texts = evaluation_and_calibration()
+    if texts is None:
         return
-    ids, calibration = token_ids(test), token_ids(train)
+    ids, calibration = texts
     model, quantizer = gguf_model.load(common.smollm2()), Quantizer()
     shifting = Shifting(quantizer, model)
     shifting.measuring = True

@@ -5,6 +5,7 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "config/faults.h"
+#include "config/newer.h"
 #include "config/schema.h"
 #include "config/shift.h"
 
@@ -163,7 +164,7 @@ Json canonical(const TrialSpec& spec, const Schema& schema) {
   for (const Field& field : schema.fields()) {
     if (!field.hashed || !field.matters(spec)) continue;
     const std::optional<Json> value = field.get(spec);
-    if (!value || (field.newer && *value == field.fallback)) continue;
+    if (!value || value == newer_default(field.path)) continue;
     std::string leaf;
     Json* section = section_at(json, field.path, leaf);
     (*section)[leaf] = canonical_value(field, *value);

@@ -240,10 +240,6 @@ struct Line {
     field.hashed = false;  // numbers do not depend on it
     return std::move(*this);
   }
-  Line newer() && {
-    field.newer = true;
-    return std::move(*this);
-  }
   Line when(Condition condition) && {
     field.when = std::move(condition.words);
     field.matters = std::move(condition.holds);
@@ -407,7 +403,7 @@ std::vector<Field> build_fields(const Catalog& catalog) {
   add(STAMP_FIELD(quantization.activations.group_size).range(1, 65536).when(if_activation_groups()).says("features that share a scale"));
   add(STAMP_FIELD(quantization.activations.symmetric).when(if_activations()).says("symmetric grid; Theorem 1 then does not hold as published"));
   add(STAMP_FIELD(quantization.activations.clip).above_up_to(0, 1).when(if_activations()).says("factor on the range of every token; below 1, Theorem 1 does not hold"));
-  add(STAMP_FIELD(quantization.activations.shift).one_of({"none", "calibrated", "sequence"}).newer().when(if_shifted()).says("what every channel loses before quantizing and gets back in full precision: calibrated: its mean over the calibration items, which a bias of the layer can give back; sequence: its mean over the sequence at hand, which looks ahead"));
+  add(STAMP_FIELD(quantization.activations.shift).one_of({"none", "calibrated", "sequence"}).when(if_shifted()).says("what every channel loses before quantizing and gets back in full precision: calibrated: its mean over the calibration items, which a bias of the layer can give back; sequence: its mean over the sequence at hand, which looks ahead"));
 
   add(STAMP_FIELD(quantization.activations.text).when(if_image_activations(catalog)).says("also quantize the text that cross-attention makes keys and values of: no transform, no rows at high bits"));
 

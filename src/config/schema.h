@@ -16,19 +16,18 @@ struct Field {
   enum class Type { boolean, integer, real, text, choice, count, file, text_source, names };
   std::string path;  // "quantization.weights.bits"
   Type type = Type::text;
-  Json fallback;                         // as written in a file; "auto" where the plugin decides
-  std::optional<double> min, max;        // inclusive
-  bool above_min = false;                // min itself is not allowed
-  std::vector<double> numbers;           // when not empty: the only numbers allowed
-  std::vector<std::string> choices;      // choice and names; for text_source the known names
-  std::optional<PluginKind> names_of;    // choices are the catalog's names of this kind
-  bool automatic = false;                // `auto` is allowed
-  std::string help;                      // one line, with unit
-  std::string when;                      // "" = always matters; otherwise in words
-  std::optional<PluginKind> owner_kind;  // option of a plugin ...
-  std::string owner;                     // ... of this name
-  bool hashed = true;                    // enters the trial id
-  bool newer = false;                    // its default is no part of a canonical text, see canonical()
+  Json fallback;                                             // as written in a file; "auto" where the plugin decides
+  std::optional<double> min, max;                            // inclusive
+  bool above_min = false;                                    // min itself is not allowed
+  std::vector<double> numbers;                               // when not empty: the only numbers allowed
+  std::vector<std::string> choices;                          // choice and names; for text_source the known names
+  std::optional<PluginKind> names_of;                        // choices are the catalog's names of this kind
+  bool automatic = false;                                    // `auto` is allowed
+  std::string help;                                          // one line, with unit
+  std::string when;                                          // "" = always matters; otherwise in words
+  std::optional<PluginKind> owner_kind;                      // option of a plugin ...
+  std::string owner;                                         // ... of this name
+  bool hashed = true;                                        // enters the trial id
   std::function<std::optional<Json>(const TrialSpec&)> get;  // nothing: option of a plugin that is not active
   std::function<void(TrialSpec&, const Json&)> set;          // the value has passed check_value
   std::function<bool(const TrialSpec&)> matters;             // can it change a result of this trial?
@@ -62,8 +61,8 @@ class Schema {
 };
 
 // spec.h's canonical(), trial_id() and trial_from_json() with a schema at hand: no field list is rebuilt per trial. A
-// field that came after trials had been run stands in the text where it differs from its default alone, so that theirs
-// keep their ids.
+// setting that came after trials had been run (config/newer.h) stands in the text where it differs from its default
+// alone.
 Json canonical(const TrialSpec& spec, const Schema& schema);
 std::string trial_id(const TrialSpec& spec, const Schema& schema);
 // Throws ConfigError when the text is not a canonical trial. A `paths` object (see with_paths) is read when there.

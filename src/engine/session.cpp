@@ -119,6 +119,7 @@ Workload& Session::workload(const Json& key, const std::function<std::shared_ptr
 
 void Session::open(const TrialSpec& spec, Monitor& monitor) {
   const auto phase = monitor.phase("load");
+  if (live_.network) clear_shifts(*live_.network);  // of the trial before
   if (!model_ || model_path_ != spec.model.path) {
     live_ = {};
     pool_.reset();
@@ -239,7 +240,6 @@ Network& Session::full_precision() {
     live_.key = key;
     ++counters_.builds;
   }
-  clear_shifts(*live_.network);  // of the trial before
   return *live_.network;
 }
 
@@ -334,7 +334,6 @@ Network& Session::prepared(const TrialSpec& spec, Monitor& monitor) {
   const Json key = prepared_key(key_context(), spec, calibrated, plugin.info.trained);
   if (live_.key == key) {
     for (const std::string& w : live_.warnings) monitor.warn(w);
-    clear_shifts(*live_.network);
     return *live_.network;
   }
 

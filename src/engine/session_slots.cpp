@@ -88,7 +88,6 @@ void Session::shift_inputs(const TrialSpec& spec, const std::vector<SlotPlan>& p
       means = Json::parse(*cached).get<ChannelMeans>();
       monitor.info("channel means: from the cache");
     } else {
-      clear_shifts(*live_.network);
       means = measure_channel_means(whole_pass(*live_.network, *calibration_), shifted_sites(plans), skip, monitor);
       ++counters_.calibrations;
       cache_.store("channel_means", key, Json(means).dump(), warn_into(monitor));

@@ -3,20 +3,19 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "models/column_sums.h"
+
 namespace stamp {
 
 namespace {
 
+bool can_shift(const SlotInfo& slot) {
+  return slot.kind == SlotKind::linear_input && slot.rows != SlotRows::context;
+}
+
 struct ChannelSum {
   std::vector<double> sum;
   double rows = 0;
-
-  void add(ConstMatrixView x, std::int64_t first) {
-    sum.resize(static_cast<std::size_t>(x.cols), 0.0);
-    for (std::int64_t i = first; i < x.rows; ++i)
-      for (std::int64_t j = 0; j < x.cols; ++j) sum[static_cast<std::size_t>(j)] += static_cast<double>(x.row(i)[j]);
-    rows += static_cast<double>(x.rows - first);
-  }
 };
 
 }  // namespace
@@ -24,8 +23,7 @@ struct ChannelSum {
 std::vector<LinearSite*> shifted_sites(const std::vector<SlotPlan>& plans) {
   std::vector<LinearSite*> sites;
   for (const SlotPlan& plan : plans)
-    if (plan.slot->info().kind == SlotKind::linear_input && plan.slot->info().rows != SlotRows::context)
-      sites.push_back(dynamic_cast<LinearSite*>(plan.slot));
+    if (can_shift(plan.slot->info())) sites.push_back(dynamic_cast<LinearSite*>(plan.slot));
   return sites;
 }
 
@@ -39,8 +37,11 @@ ChannelMeans measure_channel_means(const CalibrationPass& pass, const std::vecto
         const std::int64_t tokens = pass.tokens < 1 ? x.rows : pass.tokens;
         if (x.rows % tokens != 0)
           throw std::logic_error(watched[i]->info().name + ": rows that are not whole sequences");
-        for (std::int64_t first = 0; first < x.rows; first += tokens)
-          sums[i].add({x.row(first), tokens, x.cols, x.stride}, std::min(skip, tokens - 1));
+        const std::int64_t left_out = std::min(skip, tokens - 1), rows = tokens - left_out;
+        for (std::int64_t first = 0; first < x.rows; first += tokens) {
+          add_rows(x, first + left_out, rows, sums[i].sum);
+          sums[i].rows += static_cast<double>(rows);
+        }
       },
       monitor);
   ChannelMeans means;
@@ -52,11 +53,8 @@ ChannelMeans measure_channel_means(const CalibrationPass& pass, const std::vecto
 }
 
 void set_shifts(const std::vector<SlotPlan>& plans, const QuantizationSpec& spec, const ChannelMeans& means) {
+  if (!shifts_inputs(spec)) return;
   for (LinearSite* site : shifted_sites(plans)) {
-    if (!shifts_inputs(spec)) {
-      site->set_shift(std::nullopt);
-      continue;
-    }
     InputShift shift;
     shift.skip = spec.sequence.skip_first;
     if (needs_channel_means(spec)) {
@@ -73,8 +71,7 @@ void clear_shifts(Network& network) {
 }
 
 std::string shift_of(const QuantizationSpec& spec, const SlotInfo& slot) {
-  const bool shifted = shifts_inputs(spec) && slot.kind == SlotKind::linear_input && slot.rows != SlotRows::context;
-  return shifted ? spec.activations.shift : "none";
+  return shifts_inputs(spec) && can_shift(slot) ? spec.activations.shift : "none";
 }
 
 }  // namespace stamp

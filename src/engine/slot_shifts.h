@@ -24,8 +24,8 @@ std::vector<LinearSite*> shifted_sites(const std::vector<SlotPlan>& plans);
 ChannelMeans measure_channel_means(const CalibrationPass& pass, const std::vector<LinearSite*>& sites,
                                    std::int64_t skip, Monitor& monitor);
 
-// Sets what `spec` asks for on every planned linear input; `means` are those of all of them where calibration gives
-// them. std::logic_error where one is missing.
+// Sets what `spec` asks for, if anything, on every planned linear input; `means` are those of all of them where
+// calibration gives them. std::logic_error where one is missing. It stays until clear_shifts().
 void set_shifts(const std::vector<SlotPlan>& plans, const QuantizationSpec& spec, const ChannelMeans& means);
 void clear_shifts(Network& network);
 // What the rows of a slot lose, for keys: "none", "calibrated", "sequence".

@@ -219,7 +219,8 @@ class Walk {
       if (result_.means)
         result_.means->merge(measure_channel_means(pass_through(block), shifted_sites(part),
                                                    skipped_tokens(spec(), prepared_->items().grid_width()), monitor_));
-      set_shifts(part, spec(), result_.means ? *result_.means : request_.means.value_or(ChannelMeans()));
+      const std::optional<ChannelMeans>& means = result_.means ? result_.means : request_.means;
+      set_shifts(part, spec(), means ? *means : no_means_);
       // Without text windows no length is the trial's own: rules are made for lengths as they come.
       if (request_.tokens > 0) {
         if (bases_needed_) measure_bases_of(block, part);
@@ -378,6 +379,7 @@ class Walk {
   bool measures_maxima_ = false, bases_needed_ = false, energies_needed_ = false;
   bool chooses_ = false;  // every slot its transform
   ChannelMaxima maxima_;
+  const ChannelMeans no_means_;
   std::map<std::string, std::shared_ptr<const std::vector<float>>> bases_;  // of the current block
   std::vector<std::size_t> here_;                                           // its plans
 };

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "base/error.h"
+#include "models/column_sums.h"
 #include "models/linear.h"
 #include "models/network.h"
 #include "models/tensors.h"
@@ -108,25 +109,20 @@ at::Tensor LinearSite::branch_rows(const at::Tensor& x) const {
 
 namespace {
 
-// What each segment's rows lose; empty: nothing.
-std::vector<std::vector<float>> shifts_of(ConstMatrixView x, const Segments& segments, const InputShift& shift) {
-  std::vector<std::vector<float>> shifts(segments.size());
+// Of each segment's rows behind the skipped ones; empty where nothing is taken off.
+std::vector<std::vector<float>> means_of(ConstMatrixView x, const Segments& segments, std::int64_t skipped) {
+  std::vector<std::vector<float>> means(segments.size());
   std::int64_t first = 0;
   for (std::size_t k = 0; k < segments.size(); first += segments[k].rows, ++k) {
-    if (shift.fixed) {
-      shifts[k] = *shift.fixed;
-      continue;
-    }
     // A grid has no first token that others attend to, as for transforms.
-    const std::int64_t skip = segments[k].width > 0 ? 0 : shift.skip, rows = segments[k].rows - skip;
+    const std::int64_t skip = segments[k].width > 0 ? 0 : skipped, rows = segments[k].rows - skip;
     // A row that comes alone is its own mean: taken off, nothing would be left to quantize.
     if (!segments[k].transformed || rows < 2) continue;
-    std::vector<double> sum(static_cast<std::size_t>(x.cols), 0.0);
-    for (std::int64_t i = first + skip; i < first + segments[k].rows; ++i)
-      for (std::int64_t j = 0; j < x.cols; ++j) sum[static_cast<std::size_t>(j)] += static_cast<double>(x.row(i)[j]);
-    for (const double s : sum) shifts[k].push_back(static_cast<float>(s / static_cast<double>(rows)));
+    std::vector<double> sum;
+    add_rows(x, first + skip, rows, sum);
+    for (const double s : sum) means[k].push_back(static_cast<float>(s / static_cast<double>(rows)));
   }
-  return shifts;
+  return means;
 }
 
 // ||X||^2
@@ -143,12 +139,15 @@ double energy_of(ConstMatrixView x) {
 void LinearSite::pass_shifted(MatrixView x, const Segments& segments, const InputShift& shift) {
   if (shift.fixed && static_cast<std::int64_t>(shift.fixed->size()) != x.cols)
     throw std::logic_error(info_.name + ": a shift of another width than the input");
-  const std::vector<std::vector<float>> shifts = shifts_of(x, segments, shift);
+  std::vector<std::vector<float>> means;
+  if (!shift.fixed) means = means_of(x, segments, shift.skip);
   const auto move = [&](MatrixView to, float sign) {
     std::int64_t row = 0;
-    for (std::size_t k = 0; k < segments.size(); row += segments[k].rows, ++k)
-      for (std::int64_t i = row; i < row + segments[k].rows && !shifts[k].empty(); ++i)
-        for (std::int64_t j = 0; j < x.cols; ++j) to.row(i)[j] += sign * shifts[k][static_cast<std::size_t>(j)];
+    for (std::size_t k = 0; k < segments.size(); row += segments[k].rows, ++k) {
+      const std::vector<float>& m = shift.fixed ? *shift.fixed : means[k];
+      for (std::int64_t i = row; i < row + segments[k].rows && !m.empty(); ++i)
+        for (std::int64_t j = 0; j < x.cols; ++j) to.row(i)[j] += sign * m[static_cast<std::size_t>(j)];
+    }
   };
   if (!quantizer_) {
     // There and back again is not quite the same row: whoever only watches must leave it alone.

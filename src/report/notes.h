@@ -16,7 +16,6 @@ bool makes_images(const Record& record);  // of its metrics at least one reads i
 bool sees_ahead(const Record& record);
 inline constexpr const char* sees_ahead_note =
     "teacher-forced prefill with a transform along the sequence, or a mean over it, can see ahead: a quantized value "
-    "at one position "
-    "depends on later tokens, so these values may be too good, most of all for weak baselines";
+    "at one position depends on later tokens, so these values may be too good, most of all for weak baselines";
 
 }  // namespace stamp

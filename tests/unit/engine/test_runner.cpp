@@ -170,6 +170,7 @@ TEST_CASE("calibrated means are those of the items behind the skipped token, and
     network.linear_sites()[0]->set_observer(nullptr);
   };
   look(first_row);
+  run.session.open(test::fake_trial(), monitor);
   run.session.prepared(test::fake_trial(), monitor);
   run.session.slots(test::fake_trial(), monitor);
   look(plain_row);

@@ -208,28 +208,15 @@ TEST_CASE("calibration and reference are shared through the cache, whichever way
   }
 }
 
-TEST_CASE("channel means are shared through the cache as well") {
+TEST_CASE("channel means, and energies under the candidates of every slot, are shared through the cache as well") {
   if (!test::open_fixture("llama_tiny_llama3rope")) return;
-  const Case c{"quarot", "rtn", "haar", "integer", 1, "calibrated"};
+  const auto [c, measurements] = GENERATE(std::pair(Case{"quarot", "rtn", "haar", "integer", 1, "calibrated"}, 2),
+                                          std::pair(Case{"rtn", "rtn", "per_slot", "two_level", 1}, 1));
   for (const bool first : {true, false}) {
     const test::Scratch scratch;
     Session one(session_options(scratch.path())), other(session_options(scratch.path()));
     const Record measured = run(one, trial("llama_tiny_llama3rope", c), first);
-    CHECK(one.counters().calibrations == 2);  // means, row energies
-    const Record cached = run(other, trial("llama_tiny_llama3rope", c), !first);
-    CHECK(other.counters().calibrations == 0);
-    check_equal(measured, cached);
-  }
-}
-
-TEST_CASE("energies under the candidates of every slot are shared through the cache as well") {
-  if (!test::open_fixture("llama_tiny_llama3rope")) return;
-  const Case c{"rtn", "rtn", "per_slot", "two_level", 1};
-  for (const bool first : {true, false}) {
-    const test::Scratch scratch;
-    Session one(session_options(scratch.path())), other(session_options(scratch.path()));
-    const Record measured = run(one, trial("llama_tiny_llama3rope", c), first);
-    CHECK(one.counters().calibrations == 1);
+    CHECK(one.counters().calibrations == measurements);  // means and row energies; energies under all candidates
     const Record cached = run(other, trial("llama_tiny_llama3rope", c), !first);
     CHECK(other.counters().calibrations == 0);
     check_equal(measured, cached);
