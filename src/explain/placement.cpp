@@ -220,7 +220,8 @@ void place_method(Explanation& e, const MethodUse& m, const NetworkSizes& sizes)
 void place_shift(Explanation& e, const std::string& shift) {
   if (shift == "none") return;
   for (ExplainedSlot& s : e.slots) {
-    if (is_cache(s) || !s.quantized) continue;
+    // Text that cross-attention reads keeps its mean (docs/quantizers.md).
+    if (is_cache(s) || !s.quantized || s.info.rows == SlotRows::context) continue;
     const auto values = static_cast<double>(s.info.features);
     if (shift == "sequence")
       add(&s,

@@ -224,6 +224,12 @@ TEST_CASE("text rows that are asked for are quantized without transform and high
   CHECK(text.quantized);
   CHECK(*text.average_bits == 4);
   CHECK(text.left.placed == Placed::none);
+  settings["quantization"]["activations"]["shift"] = "calibrated";
+  const Explanation shifted = of(settings, image_model("PixArtTransformer2DModel", 4608));
+  for (const ExplainedSlot& s : shifted.slots) {
+    INFO(s.name);
+    CHECK(s.right.empty() == (s.info.rows == SlotRows::context));
+  }
 }
 
 TEST_CASE("DiT has no cross-attention, SANA's L^-1 stands before the convolution that mixes tokens") {
